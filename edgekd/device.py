@@ -1,0 +1,130 @@
+"""Device: facts about a phone or board, each with its source, and the budget a model must meet on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+
+from edgekd import units
+from edgekd.errors import BadInputError
+from edgekd.limits import Limit, parse_rule
+from edgekd.toml_file import Frozen, line_of, read, resolve, validate
+
+Value = TypeVar("Value")
+Source = Annotated[str, AfterValidator(lambda text: _not_blank(text))]
+Runtime = Literal["onnxruntime", "tflite"]
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected where this fact comes from")
+    return text
+
+
+def _quantity(dimension: str) -> BeforeValidator:
+    def read_one(value: Any) -> float:
+        if not isinstance(value, str):
+            raise ValueError("expected text with a unit")  # noqa: TRY004 (pydantic wants ValueError)
+        try:
+            return units.parse(value, dimension, "value")
+        except BadInputError as error:
+            raise ValueError(error.message.removeprefix("value: ")) from None
+
+    return BeforeValidator(read_one)
+
+
+Bytes = Annotated[float, _quantity("B"), Field(gt=0, lt=4e12)]
+Hertz = Annotated[float, _quantity("Hz"), Field(gt=1e7, lt=1e10)]
+Watts = Annotated[float, _quantity("W"), Field(gt=0, lt=1000)]
+BytesPerSecond = Annotated[float, _quantity("B/s"), Field(gt=1e8, lt=5e12)]
+
+
+class Fact(Frozen, Generic[Value]):
+    """A value and where it comes from."""
+
+    value: Value
+    source: Source
+
+
+class Cluster(Frozen):
+    """Cores of one kind."""
+
+    core: str
+    count: Annotated[int, Field(ge=1, le=256)]
+    clock: Hertz  # Hz
+
+
+class Power(Frozen):
+    """What the device draws while it computes, as an interval; ``carried_over_from`` names another chip."""
+
+    low: Watts  # W
+    high: Watts  # W
+    basis: str
+    carried_over_from: str | None = None
+    source: Source
+
+
+class Facts(Frozen):
+    """What is known of the hardware; a fact that is left out is unknown."""
+
+    soc: Fact[str] | None = None
+    clusters: Fact[tuple[Cluster, ...]] | None = None
+    isa: Fact[tuple[str, ...]] | None = None  # dotprod, i8mm, sve2, fp16, vnni …
+    ram: Fact[Bytes] | None = None  # bytes
+    memory_bandwidth: Fact[BytesPerSecond] | None = None  # bytes/s
+    battery: Fact[str] | None = None
+    os: Fact[str] | None = None
+    power: Power | None = None
+
+
+class Device(Frozen):
+    """A place where a model is to run."""
+
+    name: str
+    title: str
+    arch: Literal["arm64", "x86_64", "this"]
+    runtimes: tuple[Runtime, ...]
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    facts: Facts = Facts()
+    notes: tuple[str, ...] = ()
+    budget: Annotated[dict[str, str], Field(default_factory=dict)]
+    path: Path
+    limits: tuple[Limit, ...] = ()
+
+    @field_validator("runtimes")
+    @classmethod
+    def _some(cls, value: tuple[Runtime, ...]) -> tuple[Runtime, ...]:
+        if not value:
+            raise ValueError("expected at least one of onnxruntime, tflite")
+        return value
+
+    @property
+    def is_host(self) -> bool:
+        """Whether this is the machine that edgekd runs on, so that it is measured and not predicted."""
+        return self.arch == "this"
+
+    def has(self, extension: str) -> bool:
+        """Whether the instruction set extension is known to be there."""
+        return self.facts.isa is not None and extension in self.facts.isa.value
+
+
+def load(name: str) -> Device:
+    """Load the device ``name``: a path, ./devices/NAME.toml or a packaged one.
+
+    Raises:
+        BadInputError: unknown device, unknown key, a value out of range, without a unit or without a source.
+    """
+    path = resolve(name, "devices", "device")
+    values, text = read(path)
+    values = {"name": path.stem, **values, "path": path}
+    device = validate(Device, values, path, text)
+    return device.model_copy(update={"limits": budget_limits(device.budget, path, text)})
+
+
+def budget_limits(budget: dict[str, str], path: Path, text: str) -> tuple[Limit, ...]:
+    """Read a [budget] table; each limit remembers its file and line."""
+    return tuple(
+        parse_rule(metric, rule, f"{path}:{line_of(text, ['budget', metric])}") for metric, rule in budget.items()
+    )
