@@ -115,6 +115,7 @@ def load(name: str) -> Device:
 
     Raises:
         BadInputError: unknown device, unknown key, a value out of range, without a unit or without a source.
+
     """
     path = resolve(name, "devices", "device")
     values, text = read(path)

@@ -51,6 +51,7 @@ def parse_rule(metric: str, rule: str, origin: str) -> Limit:
 
     Raises:
         BadInputError: unknown metric, operator, unit or reference; a bound on the wrong side.
+
     """
     if metric not in METRICS:
         raise BadInputError(f"{origin}: found the metric {metric!r}", nearest(metric, METRICS))

@@ -29,6 +29,7 @@ def resolve(name: str, folder: str, noun: str) -> Path:
 
     Raises:
         BadInputError: none of them exists; the nearest names are listed.
+
     """
     given = Path(name)
     if given.is_file():

@@ -56,6 +56,7 @@ def parse(text: str, dimension: str, where: str) -> float:
 
     Raises:
         BadInputError: there is no number, no unit, or a unit of another dimension.
+
     """
     match = _QUANTITY.match(text)
     scales = SCALES[dimension]

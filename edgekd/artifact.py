@@ -1,0 +1,34 @@
+"""Artifact: an immutable file in the store, with what made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What an artifact holds."""
+
+    TORCH = "torch"  # safetensors weights and the factory of their module
+    OUTPUTS = "outputs"  # a model's outputs on named rows of the data
+    CALIBRATION = "calibration"  # the frozen calibration set
+    ONNX = "onnx"
+    TFLITE = "tflite"
+    PROFILE = "profile"  # raw measurements
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file in the store; ``facts`` are small JSON values that describe it."""
+
+    key: str
+    kind: Kind
+    path: Path
+    sha256: str
+    size_bytes: int
+    made_by: str
+    inputs: tuple[str, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
