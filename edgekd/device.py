@@ -12,15 +12,17 @@ from edgekd.errors import BadInputError
 from edgekd.limits import Limit, parse_rule
 from edgekd.toml_file import Frozen, line_of, read, resolve, validate
 
-Value = TypeVar("Value")
-Source = Annotated[str, AfterValidator(lambda text: _not_blank(text))]
-Runtime = Literal["onnxruntime", "tflite"]
 
-
-def _not_blank(text: str) -> str:
+def not_blank(text: str) -> str:
+    """Refuse a source that says nothing."""
     if not text.strip():
         raise ValueError("expected where this fact comes from")
     return text
+
+
+Value = TypeVar("Value")
+Source = Annotated[str, AfterValidator(not_blank)]
+Runtime = Literal["onnxruntime", "tflite"]
 
 
 def _quantity(dimension: str) -> BeforeValidator:

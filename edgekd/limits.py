@@ -40,6 +40,17 @@ class Limit:
         return METRICS[self.metric]
 
     @property
+    def base(self) -> str:
+        """The metric without its percentile: 'latency' for 'latency_p95'."""
+        return re.sub(r"_p\d+\Z", "", self.metric)
+
+    @property
+    def percent(self) -> float | None:
+        """The percentile that is limited: 95.0 for 'latency_p95', None where there is just one value."""
+        match = re.search(r"_p(\d+)\Z", self.metric)
+        return float(match[1]) if match else None
+
+    @property
     def text(self) -> str:
         """The limit as a person writes it."""
         of = f" of {self.relative_to}" if self.relative_to else ""

@@ -79,9 +79,9 @@ def validate(model: type[Model], values: object, path: Path, text: str, prefix: 
 
 
 def line_of(text: str, keys: Sequence[str | int]) -> int:
-    """Return the 1-based line where the TOML key path ``keys`` stands, or its nearest parent's.
+    r"""Return the 1-based line where the TOML key path ``keys`` stands, or its nearest parent's.
 
-    >>> line_of('a = 1\\n[b]\\nc = 2\\n[[d]]\\nuse = 1\\n[[d]]\\nuse = 2\\n', ["d", 1, "use"])
+    >>> line_of('a = 1\n[b]\nc = 2\n[[d]]\nuse = 1\n[[d]]\nuse = 2\n', ["d", 1, "use"])
     7
     """
     header, seen, best = "", 0, 1

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edgekd.models.convnet import teacher
+from edgekd.models.loading import channels_last
 
 
 def read_idx(path: Path) -> Tensor:
@@ -59,8 +60,8 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     model.eval()
     with torch.no_grad():
         right = sum(
-            int((model(prepare(x)).argmax(1) == y).sum())
-            for x, y in zip(images.split(500), labels.split(500), strict=True)
+            int((model(prepare(images[rows])).argmax(1) == labels[rows]).sum())
+            for rows in torch.arange(len(images)).chunk(len(images) // 500)
         )
     return right / len(images)
 
@@ -74,10 +75,10 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int, seed: i
     for epoch in range(epochs):
         model.train()
         order, began, total = torch.randperm(len(images), generator=generator), time.time(), 0.0
-        for batch in order[: steps * 128].split(128):
+        for batch in order[: steps * 128].chunk(steps):
             loss = nn.functional.cross_entropy(model(prepare(augment(images[batch], generator))), labels[batch].long())
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.item()
@@ -98,7 +99,7 @@ def main() -> None:
         name: read_idx(options.data / f"{name}-ubyte.gz")
         for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     }
-    model = teacher().to(memory_format=torch.channels_last)
+    model = channels_last(teacher())
     train(model, sets["train-images-idx3"], sets["train-labels-idx1"], options.epochs, options.seed)
     figure = accuracy(model, sets["t10k-images-idx3"], sets["t10k-labels-idx1"])
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, f"{options.out}.safetensors")

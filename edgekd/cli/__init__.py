@@ -1,0 +1,103 @@
+"""The command line: parse, call one function, print, return an exit code.
+
+A command's module is imported when that command runs: ``edgekd --help`` needs click alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from edgekd import __version__
+from edgekd.errors import EXIT_INTERRUPTED, EXIT_USAGE, EdgekdError
+
+COMMANDS = {
+    "build": "Build, measure and judge: the whole pipeline for one device or more.",
+    "plan": "Show what a build would do, what is cached, and which limits apply.",
+    "devices": "List devices, or show one with its facts and their sources.",
+    "stages": "List the stages of a pipeline, or show the options of one.",
+}
+EXIT_PIPE = 141  # 128 + SIGPIPE, as a shell reports a reader that went away
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules of this package, imported when used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of COMMANDS."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command, unless only its one-line help is wanted."""
+        if cmd_name not in COMMANDS:
+            return None
+        if ctx.resilient_parsing or _wants_overview():
+            return click.Command(cmd_name, short_help=COMMANDS[cmd_name])
+        command: click.Command = import_module(f"edgekd.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest commands where there is none of that name."""
+        from edgekd.errors import nearest
+
+        if args and args[0] not in COMMANDS:
+            raise click.UsageError(f"found no command {args[0]!r}: {nearest(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _wants_overview() -> bool:
+    return len(sys.argv) == 1 or sys.argv[1] in ("--help", "-h")
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgekd")
+def main() -> None:
+    """Distil, prune and quantize a model, and prove that it fits a phone or board.
+
+    \b
+    edgekd build --device pixel8        the default pipeline for a Pixel 8
+    edgekd plan --device host           what a build would do
+    edgekd devices list                 which devices are known
+    """  # noqa: D301 (click reads \b)
+
+
+def entry() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return for each way to end)
+    """Run ``arguments`` and return the exit code; every way to fail ends here."""
+    try:
+        code = main.main(arguments, prog_name="edgekd", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except EdgekdError as error:
+        _say(f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else []))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted: finished steps are kept, the next build goes on from there")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+        return EXIT_PIPE
+    except Exception as error:  # noqa: BLE001 (the one place that turns what nobody expected into a report)
+        from edgekd.cli import failure
+
+        return failure.report(error, arguments)
+    return int(code or 0)
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        click.echo(line, err=True)

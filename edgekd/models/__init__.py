@@ -1,0 +1,1 @@
+"""Teachers and students: their architectures, and how weights are loaded and saved."""

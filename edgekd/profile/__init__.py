@@ -1,0 +1,1 @@
+"""Measurements: a timed session in a child process, memory, energy, conditions."""

@@ -1,0 +1,41 @@
+"""What nobody expected: a full disk, or a bug, whose log is written ready to paste."""
+
+from __future__ import annotations
+
+import errno
+import platform
+import shlex
+import sys
+import tempfile
+import traceback
+from importlib.metadata import distributions
+from pathlib import Path
+
+import click
+
+from edgekd import __version__
+from edgekd.errors import EXIT_BUG, EXIT_STAGE
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def report(error: Exception, arguments: list[str]) -> int:
+    """Say what happened and return the exit code."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        click.echo(f"error: the disk is full: {error.filename or error}", err=True)
+        click.echo("hint: free some space and build again; finished steps are kept", err=True)
+        return EXIT_STAGE
+    path = _log(error, arguments)
+    click.echo(f"error: a bug in edgekd: {type(error).__name__}: {str(error)[:300]}", err=True)
+    click.echo(f"hint: please report it with this log: {path}", err=True)
+    return EXIT_BUG
+
+
+def _log(error: Exception, arguments: list[str]) -> Path:
+    versions = sorted(f"{found.name} {found.version}" for found in distributions())
+    with tempfile.NamedTemporaryFile("w", prefix="edgekd-", suffix=".log", delete=False, encoding="utf-8") as file:
+        file.write(f"edgekd {__version__}, Python {sys.version.split()[0]}, {platform.platform()}\n")
+        file.write(f"$ edgekd {shlex.join(arguments)}\n\n")
+        file.write("".join(traceback.format_exception(error)))
+        file.write("\n" + "\n".join(versions) + "\n")
+    return Path(file.name)

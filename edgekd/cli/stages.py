@@ -1,0 +1,47 @@
+"""edgekd stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from edgekd.errors import BadInputError, nearest
+from edgekd.pipeline import STEPS
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """List the stages of a pipeline, or show the options of one."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_stages)
+
+
+@command.command("list")
+def list_stages() -> int:
+    """List the stages in the order in which a pipeline names them."""
+    for name, config in STEPS.items():
+        click.echo(f"{name:<10} {(config.__doc__ or '').splitlines()[0]}")
+    return 0
+
+
+@command.command("show")
+@click.argument("name")
+def show_stage(name: str) -> int:
+    """Show the options of the stage NAME."""
+    if name not in STEPS:
+        raise BadInputError(f"found no stage {name!r}", nearest(name, STEPS))
+    click.echo(f'[[stages]]\nuse = "{name}"')
+    for option, field in STEPS[name].model_fields.items():
+        default = "required" if field.is_required() else f"default {_toml(field.default)}"
+        click.echo(f"{option:<20} {_kind(field.annotation):<44} {default}")
+    return 0
+
+
+def _kind(annotation: Any) -> str:
+    return getattr(annotation, "__name__", None) or str(annotation).replace("typing.", "")
+
+
+def _toml(value: object) -> str:
+    return repr(list(value)) if isinstance(value, tuple) else repr(value)

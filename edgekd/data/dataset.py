@@ -1,0 +1,105 @@
+"""DataSet: images with labels in two splits, checked before anything is trained on them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgekd.errors import BadInputError
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Images (N, H, W, C), bytes or floats from 0 to 255, and their labels (N,)."""
+
+    images: npt.NDArray[Any]
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """A training split, and a test split that no training, calibration or selection ever sees."""
+
+    title: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    licence: str = ""
+
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        height, width = self.train.images.shape[1:3]
+        return int(height), int(width)
+
+
+def digest(data: DataSet) -> str:
+    """SHA-256 over classes, images and labels."""
+    total = hashlib.sha256(repr(data.classes).encode())
+    for split in (data.train, data.test):
+        total.update(repr((split.images.shape, split.images.dtype.str)).encode())
+        total.update(np.ascontiguousarray(split.images).data)
+        total.update(np.ascontiguousarray(split.labels).data)
+    return total.hexdigest()
+
+
+def check(data: DataSet) -> DataSet:
+    """Return ``data`` if it can be trained on.
+
+    Raises:
+        BadInputError: an empty split, a wrong shape, NaN, values outside 0..255, a label that names no class.
+
+    """
+    for name, split in (("train", data.train), ("test", data.test)):
+        where = f"data set {data.title!r}, split {name!r}"
+        _check_sizes(split, where)
+        _check_values(split, where)
+        _check_labels(split, data.classes, where)
+    if data.train.images.shape[1:] != data.test.images.shape[1:]:
+        raise BadInputError(
+            f"data set {data.title!r}: found training images of {data.train.images.shape[1:]} and test images of "
+            f"{data.test.images.shape[1:]}, expected the same height, width and channels"
+        )
+    return data
+
+
+def _check_sizes(split: Split, where: str) -> None:
+    if len(split.images) == 0:
+        raise BadInputError(f"{where}: found no images, expected at least one", "check the path and the file endings")
+    if split.images.ndim != 4 or split.images.shape[3] not in (1, 3):
+        raise BadInputError(
+            f"{where}: found images of shape {split.images.shape}, expected (count, height, width, 1 or 3)"
+        )
+    if len(split.images) != len(split.labels):
+        raise BadInputError(f"{where}: found {len(split.images)} images and {len(split.labels)} labels")
+
+
+def _check_values(split: Split, where: str) -> None:
+    if split.images.dtype == np.uint8:
+        return
+    bad = ~np.isfinite(split.images).reshape(len(split), -1).all(1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise BadInputError(
+            f"{where}: found NaN or infinite values in {int(bad.sum())} of {len(split)} images, the first in row {row}",
+            "repair or leave out those rows",
+        )
+    low, high = float(split.images.min()), float(split.images.max())
+    if low < 0 or high > 255:
+        raise BadInputError(f"{where}: found pixel values from {low:g} to {high:g}, expected 0 to 255")
+
+
+def _check_labels(split: Split, classes: tuple[str, ...], where: str) -> None:
+    outside = (split.labels < 0) | (split.labels >= len(classes))
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise BadInputError(
+            f"{where}: found label {int(split.labels[row])} in row {row}, expected 0 to {len(classes) - 1} "
+            f"({len(classes)} classes)"
+        )

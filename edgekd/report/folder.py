@@ -1,0 +1,51 @@
+"""The run folder: artifacts/<pipeline>/<device>/<run>/, put in place whole; artifacts/latest points to the last."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edgekd.report.model import Report
+
+
+def write(report: Report, files: Mapping[str, Path], root: Path) -> Path:
+    """Copy ``files`` (place in the run folder -> where it is now) and the report; return the new run folder."""
+    parent = root / report.pipeline / report.device
+    parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
+    try:
+        partial.chmod(0o755)
+        for place, source in files.items():
+            (partial / place).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, partial / place)
+        (partial / "report.json").write_text(to_json(report), encoding="utf-8")
+        run = _free_name(parent)
+        os.replace(partial, run)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    _point_latest(root, run)
+    return run
+
+
+def to_json(report: Report) -> str:
+    """report.json's text; also what ``--json`` prints."""
+    return json.dumps(asdict(report), indent=1, default=str) + "\n"
+
+
+def _free_name(parent: Path) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    names = [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]
+    return next(parent / name for name in names if not (parent / name).exists())
+
+
+def _point_latest(root: Path, run: Path) -> None:
+    link = Path(tempfile.mktemp(prefix=".latest-", dir=root))  # noqa: S306 (a link can't be made in place)
+    link.symlink_to(run.relative_to(root), target_is_directory=True)
+    os.replace(link, root / "latest")

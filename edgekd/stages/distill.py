@@ -1,0 +1,33 @@
+"""Distil: train the student on the teacher's cached logits and on the labels."""
+
+from __future__ import annotations
+
+from edgekd.artifact import Artifact, Kind
+from edgekd.stages.base import Context
+from edgekd.stages.teaching import TeachingConfig, teach
+from edgekd.store import Product
+
+VERSION = 1
+CONSUMES = ((Kind.TORCH,), (Kind.OUTPUTS,))
+PRODUCES = Kind.TORCH
+LIBRARIES = ("torch", "numpy")
+READS_DATA = True
+
+
+class Config(TeachingConfig):
+    """Options of ``use = "distill"``."""
+
+
+def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
+    """Train, and keep the weights of the last epoch."""
+    from edgekd.models import loading
+
+    module, spec = loading.load(inputs[0].path)
+    qualities = teach(module, inputs[1], config, context)
+    return Product(
+        loading.save(module, spec, context.scratch / "student.safetensors"),
+        {
+            "selection_quality": qualities,
+            "summary": f"selection accuracy {qualities[-1]:.1%} in {config.epochs} epochs",
+        },
+    )

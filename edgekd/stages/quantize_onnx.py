@@ -1,0 +1,90 @@
+"""Static INT8 by onnxruntime's quantizer: QDQ, per-channel weights, ranges from the calibration set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekd.artifact import Artifact, Kind
+from edgekd.stages.base import Context
+from edgekd.stages.quantizing import Inputs, QuantizeConfig, choose, methods_for
+from edgekd.store import Product
+
+VERSION = 1
+CONSUMES = ((Kind.ONNX,), (Kind.CALIBRATION,))
+PRODUCES = Kind.ONNX
+LIBRARIES = ("onnx", "onnxruntime", "numpy")
+READS_DATA = False
+METHODS = ("min-max", "percentile", "entropy")
+
+
+class Config(QuantizeConfig):
+    """Options of ``use = "quantize"`` as onnxruntime realises them."""
+
+
+def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
+    """Write ``model.onnx`` in INT8, by the best method or by the one that is named."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    from edgekd.models import quiet
+    from edgekd.runtimes.onnxruntime import Runner
+
+    images = np.load(inputs[1].path)["calibration"]
+    prepared = context.scratch / "prepared.onnx"
+    with quiet.frameworks():
+        quant_pre_process(inputs[0].path, prepared)
+        known: dict[str, Callable[[Path], None]] = {
+            name: partial(quantize, prepared, images, name, config.isa) for name in METHODS
+        }
+        return choose(methods_for(config.method, known, "onnxruntime"), Runner, inputs, context)
+
+
+def quantize(source: Path, images: Inputs, method: str, isa: str, target: Path) -> None:
+    """Quantize ``source`` into ``target``.
+
+    Arm's kernels take signed activations. x86's take unsigned ones, and without VNNI add pairs of products in
+    16 bits, where full-range weights saturate: there the weights keep to 7 bits
+    (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    calibrators = {
+        "min-max": CalibrationMethod.MinMax,
+        "percentile": CalibrationMethod.Percentile,
+        "entropy": CalibrationMethod.Entropy,
+    }
+    quantize_static(
+        source,
+        target,
+        _reader(source, images),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QInt8 if isa == "arm64" else QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        reduce_range=isa == "x86",
+        calibrate_method=calibrators[method],
+    )
+
+
+def _reader(source: Path, images: Inputs) -> Any:
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader
+
+    name = onnx.load(source, load_external_data=False).graph.input[0].name
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is not typed
+        """One image at a time, as the model takes them."""
+
+        def __init__(self) -> None:
+            self._rows = iter(images)
+
+        def get_next(self) -> dict[str, Inputs] | None:
+            """The next feed, or None."""
+            row = next(self._rows, None)
+            return None if row is None else {name: row[None]}
+
+    return Reader()

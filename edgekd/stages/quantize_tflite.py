@@ -1,0 +1,83 @@
+"""Static INT8 by litert-quantizer: per-channel weights, ranges from the calibration set, float input and output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekd.artifact import Artifact, Kind
+from edgekd.errors import MissingExtraError
+from edgekd.stages.base import Context
+from edgekd.stages.quantizing import Inputs, QuantizeConfig, choose, methods_for
+from edgekd.store import Product
+
+VERSION = 1
+CONSUMES = ((Kind.TFLITE,), (Kind.CALIBRATION,))
+PRODUCES = Kind.TFLITE
+LIBRARIES = ("litert-quantizer", "ai-edge-litert", "numpy")
+READS_DATA = False
+METHODS = ("min-max", "moving-average", "mse")
+
+
+class Config(QuantizeConfig):
+    """Options of ``use = "quantize"`` as litert-quantizer realises them."""
+
+
+def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
+    """Write ``model.tflite`` in INT8, by the best method or by the one that is named."""
+    from edgekd.models import quiet
+    from edgekd.runtimes.tflite import Runner
+
+    images = np.load(inputs[1].path)["calibration"].transpose(0, 2, 3, 1)
+    with quiet.frameworks(), quiet.native_stderr():
+        known: dict[str, Callable[[Path], None]] = {
+            name: partial(quantize, inputs[0].path, images, name) for name in METHODS
+        }
+        return choose(methods_for(config.method, known, "tflite"), Runner, inputs, context)
+
+
+def quantize(source: Path, images: Inputs, method: str, target: Path) -> None:
+    """Quantize ``source`` into ``target``.
+
+    'min-max' takes each tensor's extremes over the calibration set; 'moving-average' smooths them image by image
+    and so clips; 'mse' takes the extremes for activations and, for each weight channel, the scale with the least
+    squared error.
+    """
+    try:
+        from litert_quantizer import calibrator, quantizer
+        from litert_quantizer.utils import qsv_utils
+    except ImportError:
+        raise MissingExtraError("litert-quantizer", "tflite", "INT8 for TFLite") from None
+
+    manager = _recipe(weights_by_error=method == "mse")
+    update = qsv_utils.moving_average_update if method == "moving-average" else qsv_utils.min_max_update
+    measured = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=update)
+    measured.calibrate({"serving_default": [{"args_0": image[None]} for image in images]}, manager)
+    task = quantizer.Quantizer(str(source), manager.get_quantization_recipe())
+    task.quantize(measured.get_model_qsvs(), enable_progress_report=False).export_model(str(target))
+
+
+def _recipe(*, weights_by_error: bool) -> Any:
+    from litert_quantizer import algorithm_manager, qtyping, recipe_manager
+
+    operations, algorithms = qtyping.TFLOperationName, algorithm_manager.AlgorithmName
+    manager = recipe_manager.RecipeManager()
+    manager.add_static_config(
+        regex=".*", operation_name=operations.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8
+    )
+    if weights_by_error:
+        for operation in (operations.CONV_2D, operations.DEPTHWISE_CONV_2D, operations.FULLY_CONNECTED):
+            manager.add_static_config(
+                regex=".*",
+                operation_name=operation,
+                activation_num_bits=8,
+                weight_num_bits=8,
+                algorithm_key=algorithms.MSE,
+            )
+    for operation in (operations.INPUT, operations.OUTPUT):
+        manager.add_quantization_config(regex=".*", operation_name=operation, algorithm_key=algorithms.NO_QUANTIZE)
+    return manager
