@@ -26,8 +26,10 @@ def function(name: str, where: str) -> Callable[..., Any]:
     source(name, where)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise BadInputError(f"{where}: found {name!r}, whose module can't be imported: {error}") from error
+    except Exception as error:  # whatever a user's module does when it is imported
+        raise BadInputError(
+            f"{where}: found {name!r}, whose module can't be imported: {type(error).__name__}: {error}"
+        ) from error
     found = getattr(module, attribute, None)
     if not callable(found):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
@@ -49,7 +51,7 @@ def source(name: str, where: str) -> Path:
         spec = importlib.util.find_spec(module_name)
     except (ImportError, ValueError):
         spec = None
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not spec.has_location:
         raise BadInputError(
             f"{where}: found the module {module_name!r}, which is neither installed nor in {folder}",
             "run edgekd in the folder that holds it, or install it",

@@ -145,7 +145,8 @@ def _share(scores: Scores, reference: Scores | None, ratio: float) -> Interval:
     The ratio's bounds come from d = student - ratio * reference, so that the verdict is that of d.
     """
     if reference is None:
-        return Interval(*paired_floor(scores, np.zeros_like(scores), 0.0))
+        point, lower, upper = paired_floor(scores, np.zeros_like(scores), 0.0)
+        return Interval(point, max(lower, 0.0), min(upper, 1.0))
     base = float(reference.mean()) or 1.0
     return Interval(*(ratio + bound / base for bound in paired_floor(scores, reference, ratio)))
 

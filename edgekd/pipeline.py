@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from edgekd.data.sources import DataConfig
 from edgekd.data.views import AugmentConfig
@@ -36,7 +36,14 @@ class TeacherConfig(ModelConfig):
 class ExportConfig(Frozen):
     """Options of ``use = "export"``."""
 
-    formats: tuple[Literal["onnx", "tflite"], ...] = ("onnx", "tflite")
+    formats: Annotated[tuple[Literal["onnx", "tflite"], ...], Field(min_length=1)] = ("onnx", "tflite")
+
+    @field_validator("formats")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("expected each format once")
+        return value
 
 
 class QuantizeStep(Frozen):
@@ -77,7 +84,7 @@ class Pipeline(Frozen):
     name: str
     path: Path
     task: str
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     data: DataConfig
     augment: AugmentConfig = AugmentConfig()
     teacher: TeacherConfig

@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.artifact import Artifact, Kind
-from edgekd.errors import BadInputError, StageError
+from edgekd.errors import BadInputError, EdgekdError, StageError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+NOTHING_LEFT = 1 << 16  # bytes; torch and safetensors raise errors of their own where no more can be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +70,18 @@ class Reading:
             path = folder / manifest["file"]
             if manifest["format"] != FORMAT or sha256(path) != manifest["sha256"]:
                 return None
-        except (OSError, ValueError, KeyError):
+            return Artifact(
+                key=key,
+                kind=Kind(manifest["kind"]),
+                path=path,
+                sha256=manifest["sha256"],
+                size_bytes=path.stat().st_size,
+                made_by=manifest["made_by"],
+                inputs=tuple(manifest["inputs"]),
+                facts=manifest["facts"],
+            )
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return Artifact(
-            key=key,
-            kind=Kind(manifest["kind"]),
-            path=path,
-            sha256=manifest["sha256"],
-            size_bytes=path.stat().st_size,
-            made_by=manifest["made_by"],
-            inputs=tuple(manifest["inputs"]),
-            facts=manifest["facts"],
-        )
 
 
 class Store(Reading):
@@ -92,6 +94,8 @@ class Store(Reading):
             with tempfile.TemporaryFile(dir=root):
                 pass
         except OSError as error:
+            if error.errno in FULL:
+                raise self._full() from error
             raise BadInputError(
                 f"{root}: found a place that can't be written: {error.strerror}",
                 "choose another output folder with -o DIR",
@@ -102,12 +106,16 @@ class Store(Reading):
         with self._locked(recipe.key):
             if (made_meanwhile := self.find(recipe.key)) is not None:
                 return made_meanwhile
-            scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=self.root))
+            scratch = self.root / f"scratch-{recipe.key}"
+            shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed: we hold the lock
             try:
+                scratch.mkdir()
                 self._commit(scratch, recipe, kind, work(scratch))
-            except OSError as error:
-                if error.errno == errno.ENOSPC:
-                    raise StageError(f"{self.root}: the disk is full", "free some space and build again") from error
+            except EdgekdError:
+                raise
+            except Exception as error:
+                if getattr(error, "errno", None) in FULL or shutil.disk_usage(self.root).free < NOTHING_LEFT:
+                    raise self._full() from error
                 raise
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
@@ -120,6 +128,9 @@ class Store(Reading):
     def partial(self, key: str) -> Path:
         """Where the step ``key`` keeps its checkpoints until it is done."""
         return self.root / "partial" / key
+
+    def _full(self) -> StageError:
+        return StageError(f"{self.root}: the disk is full", "free some space and build again; finished steps are kept")
 
     def _commit(self, scratch: Path, recipe: Recipe, kind: Kind, product: Product) -> None:
         whole = scratch / "whole"

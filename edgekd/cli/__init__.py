@@ -32,13 +32,19 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command, unless only its one-line help is wanted."""
+        """Import the command, unless a shell only completes its name."""
         if cmd_name not in COMMANDS:
             return None
-        if ctx.resilient_parsing or _wants_overview():
+        if ctx.resilient_parsing:
             return click.Command(cmd_name, short_help=COMMANDS[cmd_name])
         command: click.Command = import_module(f"edgekd.cli.{cmd_name}").command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -49,10 +55,6 @@ class LazyGroup(click.Group):
         if args and args[0] not in COMMANDS:
             raise click.UsageError(f"found no command {args[0]!r}: {nearest(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
-
-
-def _wants_overview() -> bool:
-    return len(sys.argv) == 1 or sys.argv[1] in ("--help", "-h")
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

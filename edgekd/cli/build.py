@@ -46,14 +46,17 @@ def worst_code(codes: list[int]) -> int:
 
 def _build_one(plan: Plan, output: Path, *, quiet: bool) -> tuple[Report, Path]:
     from edgekd import build, findings
+    from edgekd.evidence import Findings
     from edgekd.progress import reporter
     from edgekd.report import folder
+    from edgekd.rows import run_files
     from edgekd.store import Store
 
     began = time.monotonic()
     steps = build.run(plan, Store(output / ".store"), reporter(quiet=quiet))
-    report = findings.report(plan, steps, time.monotonic() - began)
-    return report, folder.write(report, findings.run_files(plan, steps), output)
+    found = Findings(plan, steps)
+    report = findings.report(found, time.monotonic() - began)
+    return report, folder.write(report, run_files(found), output)
 
 
 def _print(results: list[tuple[Report, Path]]) -> None:
@@ -61,5 +64,12 @@ def _print(results: list[tuple[Report, Path]]) -> None:
 
     from edgekd.report import terminal
 
+    class Printer(Console):
+        """A console that leaves the end to ``cli.run``: rich itself would exit with 1, 'a limit exceeded'."""
+
+        def on_broken_pipe(self) -> None:
+            """Say that the reader of our output went away."""
+            raise BrokenPipeError
+
     for report, run in results:
-        terminal.show(report, run, Console(highlight=False))
+        terminal.show(report, run, Printer(highlight=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import platform
 import shlex
 import sys
@@ -15,8 +14,7 @@ import click
 
 from edgekd import __version__
 from edgekd.errors import EXIT_BUG, EXIT_STAGE
-
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+from edgekd.store import FULL
 
 
 def report(error: Exception, arguments: list[str]) -> int:

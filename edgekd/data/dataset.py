@@ -76,6 +76,11 @@ def _check_sizes(split: Split, where: str) -> None:
         raise BadInputError(
             f"{where}: found images of shape {split.images.shape}, expected (count, height, width, 1 or 3)"
         )
+    if split.labels.ndim != 1 or split.labels.dtype.kind not in "iu":
+        raise BadInputError(
+            f"{where}: found labels of shape {split.labels.shape} and type {split.labels.dtype}, "
+            "expected one whole number an image"
+        )
     if len(split.images) != len(split.labels):
         raise BadInputError(f"{where}: found {len(split.images)} images and {len(split.labels)} labels")
 

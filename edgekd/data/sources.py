@@ -103,7 +103,11 @@ class Function:
 
     @cached_property
     def _data(self) -> DataSet:
-        made = dotted.function(self.name, "[data] use")()
+        function = dotted.function(self.name, "[data] use")
+        try:
+            made = function()
+        except Exception as error:
+            raise BadInputError(f"[data] use: {self.name} raised {type(error).__name__}: {error}") from error
         if not isinstance(made, DataSet):
             raise BadInputError(
                 f"[data] use: {self.name} returned a {type(made).__name__}, expected edgekd.data.dataset.DataSet"

@@ -37,8 +37,10 @@ def build(spec: ModelSpec, where: str) -> nn.Module:
     factory = dotted.function(spec.factory, where)
     try:
         module = factory(**spec.options)
-    except (TypeError, ValueError) as error:
-        raise BadInputError(f"{where}: {spec.factory} refused the options {spec.options}: {error}") from error
+    except Exception as error:  # whatever a user's function raises
+        raise BadInputError(
+            f"{where}: {spec.factory} refused the options {spec.options}: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(module, nn.Module):
         raise BadInputError(f"{where}: {spec.factory} returned a {type(module).__name__}, expected a torch.nn.Module")
     return module

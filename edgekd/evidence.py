@@ -1,0 +1,85 @@
+"""Evidence: the artifacts of one build, read where they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from edgekd.artifact import Artifact, Kind
+from edgekd.build import StepTaken
+from edgekd.judge import Scores
+from edgekd.plan import Plan, final_float
+from edgekd.profile import saved
+from edgekd.profile.measurement import Measurement
+from edgekd.runtimes import BY_KIND
+from edgekd.runtimes.graph import Graph
+from edgekd.targets.predicted import predict
+
+FILES = frozenset({Kind.ONNX, Kind.TFLITE})
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The artifacts of one build, read where they are needed."""
+
+    plan: Plan
+    steps: tuple[StepTaken, ...]
+
+    @cached_property
+    def artifacts(self) -> dict[str, Artifact]:
+        """Every step's artifact by the step's name."""
+        return {step.name: step.artifact for step in self.steps}
+
+    @cached_property
+    def files(self) -> dict[str, Artifact]:
+        """The model files."""
+        return {name: artifact for name, artifact in self.artifacts.items() if artifact.kind in FILES}
+
+    @cached_property
+    def graphs(self) -> dict[str, Graph]:
+        """What each model file computes."""
+        return {name: BY_KIND[artifact.kind].describe(artifact.path) for name, artifact in self.files.items()}
+
+    @cached_property
+    def outputs(self) -> dict[str, Any]:
+        """Logits and scores of every model that was evaluated."""
+        return {name: dict(np.load(artifact.path)) for name, artifact in self._steps_that("evaluate ")}
+
+    @cached_property
+    def measured(self) -> dict[str, tuple[Measurement, ...]]:
+        """What was measured on this host, by artifact."""
+        return {name: saved.load(artifact.path) for name, artifact in self._steps_that("profile ")}
+
+    @cached_property
+    def predicted(self) -> dict[str, tuple[Measurement, ...]]:
+        """What is predicted for the device, by artifact; nothing where the device is this host."""
+        if self.plan.device.is_host:
+            return {}
+        return {
+            name: predict(graph, self.plan.device, name, self.files[name].size_bytes)
+            for name, graph in self.graphs.items()
+        }
+
+    def scores(self, name: str) -> Scores:
+        """What each test item scored."""
+        return np.asarray(self.outputs[name]["scores"], np.float64)
+
+    @property
+    def float_model(self) -> str:
+        """The name of the float model that was exported."""
+        return final_float(self.plan.pipeline)
+
+    @property
+    def shipped(self) -> list[str]:
+        """The names of the INT8 files."""
+        return [name for name in self.files if name.endswith("_int8")]
+
+    def _steps_that(self, prefix: str) -> Iterator[tuple[str, Artifact]]:
+        """The artifacts of the steps 'PREFIX NAME', by NAME."""
+        for name, artifact in self.artifacts.items():
+            if name.startswith(prefix):
+                yield name.removeprefix(prefix), artifact

@@ -1,0 +1,155 @@
+"""Rows: what the artifacts of a build say, in the form that its report holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgekd.algorithms.proportions import paired_difference, wilson
+from edgekd.artifact import Artifact, Kind
+from edgekd.evidence import Findings
+from edgekd.judge import Check, Scores, Verdict
+from edgekd.profile.measurement import Measurement
+from edgekd.report.model import ArtifactRow, CheckRow, DifferenceRow, MeasurementRow, QualityRow
+
+PERCENTS = (50, 90, 95, 99)
+
+
+def quality_row(scores: Scores) -> QualityRow:
+    """The share that was right, with its interval."""
+    value, lower, upper = wilson(int(scores.sum()), len(scores))
+    return QualityRow(value, lower, upper, len(scores))
+
+
+def difference_rows(found: Findings) -> Iterator[DifferenceRow]:
+    """Which models are compared item by item: each INT8 file with the teacher, and distilling with labels alone."""
+    pairs = [(name, "teacher") for name in found.shipped]
+    if "control" in found.outputs:
+        distilled = "student_unpruned" if "student_unpruned" in found.outputs else found.float_model
+        pairs.append((distilled, "control"))
+    for first, second in pairs:
+        scores = found.scores(first)
+        mean, lower, upper = paired_difference(scores, found.scores(second))
+        yield DifferenceRow(first, second, mean, lower, upper, len(scores))
+
+
+def artifact_rows(found: Findings) -> Iterator[ArtifactRow]:
+    """The files of the run folder."""
+    for name, artifact in found.artifacts.items():
+        if artifact.kind in (Kind.OUTPUTS, Kind.PROFILE) or name == "teacher":
+            continue
+        graph = found.graphs.get(name)
+        yield ArtifactRow(
+            kind=name,
+            path=file_name(name, artifact),
+            sha256=artifact.sha256,
+            size_bytes=artifact.size_bytes,
+            macs=graph.macs if graph else None,
+            weights=graph.weights if graph else artifact.facts.get("parameters"),
+            facts=plain_facts(artifact),
+        )
+
+
+def run_files(found: Findings) -> dict[str, Path]:
+    """Where each file of the run folder comes from: the models, and the raw measurements."""
+    files = {row.path: found.artifacts[row.kind].path for row in artifact_rows(found)}
+    for name in found.measured:
+        files[f"measurements/{name}.npz"] = found.artifacts[f"profile {name}"].path
+    return files
+
+
+def file_name(name: str, artifact: Artifact) -> str:
+    """Where a file lies in the run folder: the shipped ones on top, the rest below 'made'."""
+    if name.endswith("_int8"):
+        return f"model{artifact.path.suffix}"
+    return f"made/{name}{artifact.path.suffix}"
+
+
+def measurement_rows(found: Findings) -> Iterator[MeasurementRow]:
+    """Every measurement and prediction, derived figures only; the raw values are in the run folder."""
+    for group in (found.measured, found.predicted):
+        for measurements in group.values():
+            yield from map(_measurement_row, measurements)
+
+
+def _measurement_row(measurement: Measurement) -> MeasurementRow:
+    fields: dict[str, float | None] = dict.fromkeys(("p50", "p90", "p95", "p99", "point", "lower", "upper"))
+    if measurement.values:
+        fields |= {f"p{percent}": measurement.percentile(percent) for percent in PERCENTS}
+    main = measurement.predicted.get("p50") or measurement.predicted.get("value")
+    if main is not None:
+        fields |= {name: interval.point for name, interval in measurement.predicted.items() if name != "value"}
+        fields |= asdict(main)
+    return MeasurementRow(
+        artifact=measurement.artifact,
+        metric=measurement.metric,
+        unit=measurement.unit,
+        provenance=measurement.provenance,
+        n=len(measurement.values),
+        warmups=len(measurement.warmups),
+        **fields,
+        intervals={name: asdict(interval) for name, interval in measurement.predicted.items()},
+        unavailable=measurement.unavailable,
+        conditions=dict(measurement.conditions),
+    )
+
+
+def check_row(check: Check) -> CheckRow:
+    """A check as the report holds it."""
+    return CheckRow(
+        artifact=check.artifact,
+        metric=check.metric,
+        limit=check.limit,
+        origin=check.origin,
+        point=check.point,
+        lower=check.lower,
+        upper=check.upper,
+        unit=check.dimension,
+        provenance=check.provenance,
+        verdict=check.verdict,
+        margin=check.margin,
+        samples=check.samples,
+        samples_needed=check.samples_needed,
+        advice=check.advice,
+    )
+
+
+def notes(found: Findings, verdict: Verdict) -> Iterator[str]:
+    """What a reader should know besides the checks."""
+    yield from _speed_notes(found)
+    if verdict is Verdict.INCONCLUSIVE and found.plan.options.allow_inconclusive:
+        yield "inconclusive checks were allowed (--allow-inconclusive): the exit code is 0 all the same"
+    if found.plan.options.quick:
+        yield "measured in a hurry (--quick): fewer runs than a verdict on a percentile needs"
+
+
+def _speed_notes(found: Findings) -> Iterator[str]:
+    p50 = {name: _median(measurements) for name, measurements in found.measured.items()}
+    for form in ("onnx", "tflite"):
+        unpruned, pruned = p50.get(f"{form}_unpruned"), p50.get(f"{form}_float")
+        if unpruned and pruned:
+            word = "faster" if pruned < unpruned else "SLOWER"
+            yield f"pruning made the float {form} file {_times(unpruned, pruned)} {word} on this host (median)"
+        teacher, int8 = p50.get(f"teacher_{form}"), p50.get(f"{form}_int8")
+        if teacher and int8:
+            word = "faster" if int8 < teacher else "SLOWER"
+            yield f"the INT8 {form} file is {_times(teacher, int8)} {word} than the float teacher on this host (median)"
+        if pruned and int8 and int8 > pruned:
+            yield f"the INT8 {form} file is {_times(int8, pruned)} SLOWER than its float version on this host: " + (
+                "it is made for another instruction set" if not found.plan.device.is_host else "ship the float one"
+            )
+
+
+def _median(measurements: tuple[Measurement, ...]) -> float:
+    return next(m.percentile(50) for m in measurements if m.metric == "latency")
+
+
+def _times(first: float, second: float) -> str:
+    return f"{max(first, second) / min(first, second):.2f}x"
+
+
+def plain_facts(artifact: Artifact) -> dict[str, Any]:
+    """An artifact's facts without the line that the terminal shows."""
+    return {name: value for name, value in artifact.facts.items() if name != "summary"}
