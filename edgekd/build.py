@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edgekd.artifact import Artifact
+from edgekd.errors import EdgekdError, StageError
 from edgekd.plan import Node, Plan
 from edgekd.progress import Reporter
 from edgekd.stages import STAGES
 from edgekd.stages.base import Context
 from edgekd.store import Product, Reading, Recipe, Store
+from edgekd.toml_file import PACKAGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,21 @@ def _make(
         )
         return stage.run(inputs, node.config, context)
 
-    return store.make(recipe, stage.PRODUCES, work)
+    try:
+        return store.make(recipe, stage.PRODUCES, work)
+    except EdgekdError:
+        raise
+    except Exception as error:
+        if raised_in_edgekd(error):
+            raise
+        found = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+        raise StageError(f"the step {node.name!r} failed in a tool that it needs: {found}") from error
+
+
+def raised_in_edgekd(error: BaseException) -> bool:
+    """Whether edgekd's own code raised it, so that it is a bug here and not the failure of a tool."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and Path(frames[-1][0].f_code.co_filename).is_relative_to(PACKAGED)
 
 
 def _version(package: str) -> str:

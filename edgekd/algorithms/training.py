@@ -80,7 +80,8 @@ def fit(model: nn.Module, schedule: Schedule, course: Course) -> list[float]:
     )
     qualities = resume(model, optimizer, course.checkpoint)
     for epoch in range(len(qualities), schedule.epochs):
-        _epoch(model, optimizer, schedule, course, epoch)
+        shown = f" quality {qualities[-1]:.1%}" if qualities else ""
+        _Epoch(model, optimizer, schedule, course, epoch).train(shown)
         qualities.append(course.quality(model.eval()))
         _save(model, optimizer, qualities, course.checkpoint)
     return qualities
@@ -96,24 +97,39 @@ def resume(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> li
     return list(state["qualities"])
 
 
-def _epoch(model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Schedule, course: Course, epoch: int) -> None:
-    model.train()
-    total = schedule.epochs * course.steps
-    began, first = time.monotonic(), epoch * course.steps
-    for step, batch in enumerate(course.batches(epoch), first):
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate(step / total)
-        loss = course.loss(model(batch.inputs), batch)
+@dataclass(frozen=True, slots=True)
+class _Epoch:
+    """One pass over the batches."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    course: Course
+    number: int
+
+    def train(self, shown: str) -> None:
+        self.model.train()
+        first, total = self.number * self.course.steps, self.schedule.epochs * self.course.steps
+        began = time.monotonic()
+        for step, batch in enumerate(self.course.batches(self.number), first):
+            loss = self.step(batch, step, total)
+            rate = (step + 1 - first) * len(batch.labels) / (time.monotonic() - began)
+            text = f"epoch {self.number + 1}/{self.schedule.epochs} loss {loss:.3f}{shown} {rate:,.0f}/s"
+            self.course.progress(step + 1, total, text)
+
+    def step(self, batch: Batch, step: int, total: int) -> float:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(step / total)
+        loss = self.course.loss(self.model(batch.inputs), batch)
         if not torch.isfinite(loss):
             raise StageError(
-                f"the loss is {loss.item()} in step {step + 1} of {total} (epoch {epoch + 1})",
+                f"the loss is {loss.item()} in step {step + 1} of {total} (epoch {self.number + 1})",
                 "lower learning_rate; the checkpoint before this epoch is kept",
             )
-        optimizer.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        rate = (step + 1 - first) * len(batch.labels) / (time.monotonic() - began)
-        course.progress(step + 1, total, f"epoch {epoch + 1}/{schedule.epochs} loss {loss.item():.3f} {rate:,.0f}/s")
+        self.optimizer.step()
+        return float(loss.item())
 
 
 def _save(model: nn.Module, optimizer: torch.optim.Optimizer, qualities: list[float], path: Path) -> None:

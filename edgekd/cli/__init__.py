@@ -12,7 +12,7 @@ from importlib import import_module
 import click
 
 from edgekd import __version__
-from edgekd.errors import EXIT_INTERRUPTED, EXIT_USAGE, EdgekdError
+from edgekd.errors import EXIT_INTERRUPTED, EXIT_USAGE, EdgekdError, StageError
 
 COMMANDS = {
     "build": "Build, measure and judge: the whole pipeline for one device or more.",
@@ -86,6 +86,10 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return for each way 
         return EXIT_USAGE
     except EdgekdError as error:
         _say(f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else []))
+        if isinstance(error, StageError) and error.__cause__ is not None:
+            from edgekd.cli import failure
+
+            _say(f"log: {failure.log(error, arguments)}")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted: finished steps are kept, the next build goes on from there")

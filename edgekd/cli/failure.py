@@ -23,13 +23,14 @@ def report(error: Exception, arguments: list[str]) -> int:
         click.echo(f"error: the disk is full: {error.filename or error}", err=True)
         click.echo("hint: free some space and build again; finished steps are kept", err=True)
         return EXIT_STAGE
-    path = _log(error, arguments)
+    path = log(error, arguments)
     click.echo(f"error: a bug in edgekd: {type(error).__name__}: {str(error)[:300]}", err=True)
     click.echo(f"hint: please report it with this log: {path}", err=True)
     return EXIT_BUG
 
 
-def _log(error: Exception, arguments: list[str]) -> Path:
+def log(error: Exception, arguments: list[str]) -> Path:
+    """Write what is needed to find the cause, and return where."""
     versions = sorted(f"{found.name} {found.version}" for found in distributions())
     with tempfile.NamedTemporaryFile("w", prefix="edgekd-", suffix=".log", delete=False, encoding="utf-8") as file:
         file.write(f"edgekd {__version__}, Python {sys.version.split()[0]}, {platform.platform()}\n")

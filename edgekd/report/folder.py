@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from edgekd.report.model import Report
@@ -25,8 +27,7 @@ def write(report: Report, files: Mapping[str, Path], root: Path) -> Path:
             (partial / place).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, partial / place)
         (partial / "report.json").write_text(to_json(report), encoding="utf-8")
-        run = _free_name(parent)
-        os.replace(partial, run)
+        run = _put_in_place(partial, parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -39,10 +40,19 @@ def to_json(report: Report) -> str:
     return json.dumps(asdict(report), indent=1, default=str) + "\n"
 
 
-def _free_name(parent: Path) -> Path:
+def _put_in_place(partial: Path, parent: Path) -> Path:
+    """Rename ``partial`` to the time of day, with a number where another run of that second has the name."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    names = [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]
-    return next(parent / name for name in names if not (parent / name).exists())
+    for number in count(2):
+        run = parent / (stamp if number == 2 else f"{stamp}-{number - 1}")
+        try:
+            os.rename(partial, run)  # noqa: PTH104 (fails where a run of another build has come first)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return run
+    raise AssertionError("count() never ends")
 
 
 def _point_latest(root: Path, run: Path) -> None:
