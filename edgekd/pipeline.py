@@ -34,7 +34,7 @@ class TeacherConfig(ModelConfig):
 
 
 class ExportConfig(Frozen):
-    """Options of ``use = "export"``."""
+    """Write the float student, and the teacher to compare with, in the formats that are shipped."""
 
     formats: Annotated[tuple[Literal["onnx", "tflite"], ...], Field(min_length=1)] = ("onnx", "tflite")
 
@@ -47,7 +47,7 @@ class ExportConfig(Frozen):
 
 
 class QuantizeStep(Frozen):
-    """Options of ``use = "quantize"``."""
+    """Make static INT8 of each format with its own runtime's quantizer."""
 
     method: Method = "auto"
     calibration_samples: Annotated[int, Field(ge=1)] = 300
@@ -156,6 +156,7 @@ def _step(table: dict[str, Any], index: int, path: Path, text: str) -> Step:
     line = line_of(text, ["stages", index])
     use = table.get("use")
     if use not in STEPS:
-        raise BadInputError(f"{path}:{line}: found the stage {use!r}", nearest(str(use), STEPS))
+        at = line_of(text, ["stages", index, "use"])
+        raise BadInputError(f"{path}:{at}: found the stage {use!r}", nearest(str(use), STEPS))
     options = {key: value for key, value in table.items() if key != "use"}
     return Step(use=use, config=validate(STEPS[use], options, path, text, ["stages", index]), line=line)

@@ -108,9 +108,10 @@ def _formats(pipeline: Pipeline, device: Device) -> tuple[str, ...]:
 
 def _check_extras(formats: tuple[str, ...]) -> None:
     needed = {**NEEDED, **(NEEDED_BY_TFLITE if "tflite" in formats else {})}
-    for module, extra in needed.items():
-        if find_spec(module) is None:
-            raise MissingExtraError(module.replace("_", "-"), extra, "edgekd build")
+    missing = [module for module in needed if find_spec(module) is None]
+    if missing:
+        extras = ",".join(dict.fromkeys(needed[module] for module in missing))
+        raise MissingExtraError(missing[0].replace("_", "-"), extras, "edgekd build")
 
 
 def _nodes(pipeline: Pipeline, device: Device, options: Options, formats: tuple[str, ...]) -> Iterator[Node]:

@@ -63,7 +63,8 @@ class Live:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description:<16}"), BarColumn(24), TextColumn("{task.fields[text]}"))
+        name, text = (TextColumn(shown, markup=False) for shown in ("{task.description:<16}", "{task.fields[text]}"))
+        columns = (name, BarColumn(24), text)
         self._progress = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
         self._task: TaskID | None = None
         self._progress.start()

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edgekd.algorithms.order_statistics import percentile, stability
 from edgekd.algorithms.proportions import paired_difference, wilson
 from edgekd.artifact import Artifact, Kind
 from edgekd.evidence import Findings
@@ -119,6 +120,9 @@ def check_row(check: Check) -> CheckRow:
 def notes(found: Findings, verdict: Verdict) -> Iterator[str]:
     """What a reader should know besides the checks."""
     yield from _speed_notes(found)
+    isa = next((found.files[name].facts["isa"] for name in found.shipped if "isa" in found.files[name].facts), None)
+    if isa is not None and not found.plan.device.is_host:
+        yield f"the INT8 onnx file is made for {isa}: on this host it may be slower than one made for this host"
     if verdict is Verdict.INCONCLUSIVE and found.plan.options.allow_inconclusive:
         yield "inconclusive checks were allowed (--allow-inconclusive): the exit code is 0 all the same"
     if found.plan.options.quick:
@@ -126,28 +130,28 @@ def notes(found: Findings, verdict: Verdict) -> Iterator[str]:
 
 
 def _speed_notes(found: Findings) -> Iterator[str]:
-    p50 = {name: _median(measurements) for name, measurements in found.measured.items()}
     for form in ("onnx", "tflite"):
-        unpruned, pruned = p50.get(f"{form}_unpruned"), p50.get(f"{form}_float")
-        if unpruned and pruned:
-            word = "faster" if pruned < unpruned else "SLOWER"
-            yield f"pruning made the float {form} file {_times(unpruned, pruned)} {word} on this host (median)"
-        teacher, int8 = p50.get(f"teacher_{form}"), p50.get(f"{form}_int8")
-        if teacher and int8:
-            word = "faster" if int8 < teacher else "SLOWER"
-            yield f"the INT8 {form} file is {_times(teacher, int8)} {word} than the float teacher on this host (median)"
-        if pruned and int8 and int8 > pruned:
-            yield f"the INT8 {form} file is {_times(int8, pruned)} SLOWER than its float version on this host: " + (
-                "it is made for another instruction set" if not found.plan.device.is_host else "ship the float one"
-            )
+        yield from _compared(
+            found, f"{form}_float", f"{form}_unpruned", "the pruned float {form} file", "before pruning"
+        )
+        yield from _compared(found, f"{form}_int8", f"teacher_{form}", "the INT8 {form} file", "the float teacher")
+        yield from _compared(found, f"{form}_int8", f"{form}_float", "the INT8 {form} file", "its float version")
 
 
-def _median(measurements: tuple[Measurement, ...]) -> float:
-    return next(m.percentile(50) for m in measurements if m.metric == "latency")
+def _compared(found: Findings, first: str, second: str, noun: str, than: str) -> Iterator[str]:
+    """Say how much faster ``first`` ran than ``second`` in this run, and whether that can be relied on."""
+    if not {first, second} <= found.measured.keys():
+        return
+    values = [_latency(found.measured[name]) for name in (first, second)]
+    one, other = (percentile(each, 50) for each in values)
+    times = f"{max(one, other) / min(one, other):.2f}x {'faster' if one < other else 'SLOWER'}"
+    doubt = "" if all(stability(each).stable for each in values) else ", in an unstable session"
+    form = found.files[first].kind
+    yield f"{noun.format(form=form)} is {times} than {than} (median on this host{doubt})"
 
 
-def _times(first: float, second: float) -> str:
-    return f"{max(first, second) / min(first, second):.2f}x"
+def _latency(measurements: tuple[Measurement, ...]) -> tuple[float, ...]:
+    return next(m.values for m in measurements if m.metric == "latency")
 
 
 def plain_facts(artifact: Artifact) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Store(Reading):
                 pass
         except OSError as error:
             if error.errno in FULL:
-                raise self._full() from error
+                raise self._full() from None
             raise BadInputError(
                 f"{root}: found a place that can't be written: {error.strerror}",
                 "choose another output folder with -o DIR",
@@ -115,7 +115,7 @@ class Store(Reading):
                 raise
             except Exception as error:
                 if getattr(error, "errno", None) in FULL or shutil.disk_usage(self.root).free < NOTHING_LEFT:
-                    raise self._full() from error
+                    raise self._full() from None
                 raise
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)

@@ -64,7 +64,8 @@ def validate(model: type[Model], values: object, path: Path, text: str, prefix: 
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])  # a typo explains more
         keys = (*prefix, *first["loc"])
         where = f"{path}:{line_of(text, keys)}"
         name = ".".join(str(key) for key in keys)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -21,6 +22,10 @@ COMMANDS = {
     "stages": "List the stages of a pipeline, or show the options of one.",
 }
 EXIT_PIPE = 141  # 128 + SIGPIPE, as a shell reports a reader that went away
+
+
+class ReaderGoneError(Exception):
+    """Whoever read our output went away."""
 
 
 class LazyGroup(click.Group):
@@ -45,6 +50,13 @@ class LazyGroup(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Keep a closed pipe from click, which would exit with 1: 'a limit exceeded'."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGoneError from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -94,7 +106,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return for each way 
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted: finished steps are kept, the next build goes on from there")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
+    except (ReaderGoneError, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         return EXIT_PIPE
     except Exception as error:  # noqa: BLE001 (the one place that turns what nobody expected into a report)

@@ -51,17 +51,17 @@ def facts(one: device.Device) -> Iterator[str]:
         if fact is None:
             yield f"{name:<17} unknown"
         else:
-            yield f"{name:<17} {describe(fact)}  [{fact.source}]"
+            yield f"{name:<17} {describe(name, fact)}  [{fact.source}]"
 
 
-def describe(fact: object) -> str:
-    """A fact's value as a person writes it."""
+def describe(name: str, fact: object) -> str:
+    """The value of the fact ``name`` as a person writes it."""
     if isinstance(fact, device.Power):
         from_other = f", carried over from {fact.carried_over_from}" if fact.carried_over_from else ""
         return f"{units.show(fact.low, 'W')} to {units.show(fact.high, 'W')} ({fact.basis}{from_other})"
     value = getattr(fact, "value", None)
     if isinstance(value, float):
-        return units.show(value, "B/s" if value > 1e8 and "Bandwidth" in type(fact).__name__ else "B")
+        return units.show(value, "B/s" if name == "memory_bandwidth" else "B")
     if isinstance(value, tuple):
         return ", ".join(_cluster(item) if isinstance(item, device.Cluster) else str(item) for item in value)
     return str(value)

@@ -7,8 +7,8 @@ import shlex
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 from importlib.metadata import distributions
-from pathlib import Path
 
 import click
 
@@ -29,12 +29,21 @@ def report(error: Exception, arguments: list[str]) -> int:
     return EXIT_BUG
 
 
-def log(error: Exception, arguments: list[str]) -> Path:
-    """Write what is needed to find the cause, and return where."""
-    versions = sorted(f"{found.name} {found.version}" for found in distributions())
-    with tempfile.NamedTemporaryFile("w", prefix="edgekd-", suffix=".log", delete=False, encoding="utf-8") as file:
-        file.write(f"edgekd {__version__}, Python {sys.version.split()[0]}, {platform.platform()}\n")
-        file.write(f"$ edgekd {shlex.join(arguments)}\n\n")
-        file.write("".join(traceback.format_exception(error)))
-        file.write("\n" + "\n".join(versions) + "\n")
-    return Path(file.name)
+def log(error: Exception, arguments: list[str]) -> str:
+    """Write what is needed to find the cause, and return where: a file, or 'above' where none can be written."""
+    text = "".join(_lines(error, arguments))
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="edgekd-", suffix=".log", delete=False, encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        click.echo(text, err=True)
+        return "above"
+    return file.name
+
+
+def _lines(error: Exception, arguments: list[str]) -> Iterator[str]:
+    yield f"edgekd {__version__}, Python {sys.version.split()[0]}, {platform.platform()}\n"
+    yield f"$ edgekd {shlex.join(arguments)}\n\n"
+    yield from traceback.format_exception(error)
+    yield "\n"
+    yield from sorted(f"{found.name} {found.version}\n" for found in distributions())

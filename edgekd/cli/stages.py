@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
@@ -40,7 +40,13 @@ def show_stage(name: str) -> int:
 
 
 def _kind(annotation: Any) -> str:
-    return getattr(annotation, "__name__", None) or str(annotation).replace("typing.", "")
+    """A type as a person writes its values: 'int', or the words that are allowed."""
+    inner = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return " | ".join(repr(word) for word in inner)
+    if get_origin(annotation) is tuple:
+        return f"list of {_kind(inner[0])}"
+    return str(annotation.__name__)
 
 
 def _toml(value: object) -> str:

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from edgekd import dotted
 from edgekd.errors import BadInputError
 
+METADATA = "edgekd"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -60,9 +62,10 @@ def read_weights(path: Path, where: str) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise BadInputError(f"{where}: found no readable weights in {path}: {error}") from error
     except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError … for a file it doesn't trust
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise BadInputError(
             f"{where}: found {path}, which is corrupt or needs code to be unpickled; "
-            f"expected safetensors, or tensors only: {str(error).splitlines()[0][:200]}",
+            f"expected safetensors, or tensors only: {reason}",
             "save the weights again with safetensors.torch.save_file(model.state_dict(), PATH)",
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
@@ -112,8 +115,11 @@ def _replace_tensors(name: str, layer: nn.Module, state: dict[str, Tensor]) -> N
 
 
 def save(module: nn.Module, spec: ModelSpec, path: Path) -> Path:
-    """Write the weights; the factory and its options stand in the file's metadata."""
-    metadata = {"factory": spec.factory, "options": json.dumps(spec.options, sort_keys=True)}
+    """Write the weights; the factory and its options stand in the file's metadata.
+
+    Under one key, since safetensors writes several in a random order, and equal models are to be equal files.
+    """
+    metadata = {METADATA: json.dumps({"factory": spec.factory, "options": spec.options}, sort_keys=True)}
     save_file({key: value.contiguous() for key, value in module.state_dict().items()}, path, metadata)
     return path
 
@@ -121,8 +127,7 @@ def save(module: nn.Module, spec: ModelSpec, path: Path) -> Path:
 def load(path: Path) -> tuple[nn.Module, ModelSpec]:
     """Load what ``save`` wrote, in evaluation mode."""
     with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    spec = ModelSpec(metadata["factory"], json.loads(metadata["options"]))
+        spec = ModelSpec(**json.loads(file.metadata()[METADATA]))
     module = load_into(build(spec, str(path)), read_weights(path, str(path)), str(path))
     return module.eval(), spec
 

@@ -15,7 +15,7 @@ READS_DATA = True
 
 
 class Config(TeachingConfig):
-    """Options of ``use = "distill"``."""
+    """Train the student on the teacher's cached logits and on the labels."""
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:

@@ -20,7 +20,7 @@ READS_DATA = True
 
 
 class Config(TeachingConfig):
-    """Options of ``use = "prune"``; the other options are those of the recovery."""
+    """Take whole channels out, then recover by distillation (epochs and what follows are the recovery's)."""
 
     macs_kept: Annotated[float, Field(gt=0, lt=1)]  # share of the multiply-accumulates that stays, at most
     round_to: Annotated[int, Field(ge=1, le=256)] = 8  # INT8 kernels work on channels in groups of 8

@@ -40,7 +40,8 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
         known: dict[str, Callable[[Path], None]] = {
             name: partial(quantize, prepared, images, name, config.isa) for name in METHODS
         }
-        return choose(methods_for(config.method, known, "onnxruntime"), Runner, inputs, context)
+        made = choose(methods_for(config.method, known, "onnxruntime"), Runner, inputs, context)
+    return Product(made.path, {**made.facts, "isa": config.isa})
 
 
 def quantize(source: Path, images: Inputs, method: str, isa: str, target: Path) -> None:

@@ -10,7 +10,7 @@ from edgekd.stages.teacher import check_outputs
 from edgekd.store import Product
 from edgekd.toml_file import Frozen
 
-VERSION = 1
+VERSION = 2
 CONSUMES: tuple[tuple[Kind, ...], ...] = ()
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch",)

@@ -12,7 +12,7 @@ from edgekd.stages.base import Context
 from edgekd.store import Product
 from edgekd.toml_file import Frozen
 
-VERSION = 1
+VERSION = 2
 CONSUMES: tuple[tuple[Kind, ...], ...] = ()
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "safetensors")

@@ -23,8 +23,8 @@ class TeachingConfig(Frozen):
     loss: Literal["z-scored-logits", "logits"] = "z-scored-logits"
     temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.9  # weight of the teacher; 1 - alpha goes to the labels
-    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.2
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
 
 

@@ -1,0 +1,132 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+import tinynet
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgekd.algorithms.training import Batch, Course, Schedule, batch_rows, fit
+from edgekd.errors import StageError
+from edgekd.tasks.image_classification import prepare
+
+SPLIT = tiny.bars(60, 9)
+INPUTS, LABELS = torch.from_numpy(prepare(SPLIT.images)), torch.from_numpy(SPLIT.labels)
+ROWS = np.arange(60)
+
+
+class Stopped(BaseException):
+    """As if the process had been killed."""
+
+
+class Lessons:
+    """Batches of the tiny bars; notes the epochs that were taught, and can end one in its middle."""
+
+    def __init__(self, stop_in: int | None = None) -> None:
+        self.stop_in = stop_in
+        self.taught: list[int] = []
+        self.said: list[tuple[int, int, str]] = []
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        self.taught.append(epoch)
+        for number, positions in enumerate(batch_rows(ROWS, 20, 4, epoch)):
+            if epoch == self.stop_in and number == 1:
+                raise Stopped
+            rows = torch.from_numpy(positions)
+            yield Batch(INPUTS[rows], torch.zeros(len(rows), 3), LABELS[rows])
+
+    def course(self, folder: Path, factor: float = 1.0) -> Course:
+        def loss(logits: Tensor, batch: Batch) -> Tensor:
+            return functional.cross_entropy(logits, batch.labels) * factor
+
+        def say(done: int, total: int, text: str) -> None:
+            self.said.append((done, total, text))
+
+        return Course(self, 3, loss, right, folder / "partial" / "checkpoint.pt", say)
+
+
+def right(model: nn.Module) -> float:
+    with torch.no_grad():
+        return float((model(INPUTS).argmax(1) == LABELS).double().mean())
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return tinynet.student()
+
+
+def schedule(epochs: int = 4, learning_rate: float = 0.1) -> Schedule:
+    return Schedule(epochs, 20, learning_rate, 5e-4)
+
+
+def same(first: nn.Module, second: nn.Module) -> bool:
+    a, b = first.state_dict(), second.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_training_is_deterministic_and_learns(tmp_path: Path) -> None:
+    first, second = model(), model()
+    qualities = fit(first, schedule(25), Lessons().course(tmp_path / "a"))
+    assert fit(second, schedule(25), Lessons().course(tmp_path / "b")) == qualities
+    assert same(first, second)
+    assert not same(first, model())
+    assert len(qualities) == 25
+    assert qualities[-1] > 0.9
+
+
+@pytest.mark.parametrize("stop_in", [1, 2, 3])
+def test_a_killed_training_goes_on_to_the_same_weights(stop_in: int, tmp_path: Path) -> None:
+    whole, stopped, resumed = model(), model(), tinynet.student()
+    qualities = fit(whole, schedule(), Lessons().course(tmp_path / "whole"))
+    with pytest.raises(Stopped):
+        fit(stopped, schedule(), Lessons(stop_in).course(tmp_path / "cut"))
+    lessons = Lessons()
+    assert fit(resumed, schedule(), lessons.course(tmp_path / "cut")) == qualities
+    assert lessons.taught == list(range(stop_in, 4))
+    assert same(resumed, whole)
+
+
+def test_a_checkpoint_is_put_in_place_whole(tmp_path: Path) -> None:
+    fit(model(), schedule(1), Lessons().course(tmp_path))
+    assert [path.name for path in (tmp_path / "partial").iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_half_written_checkpoint_is_not_taken_up(tmp_path: Path) -> None:
+    (tmp_path / "partial").mkdir()
+    (tmp_path / "partial" / "checkpoint.partial").write_bytes(b"half")
+    lessons = Lessons()
+    fit(model(), schedule(1), lessons.course(tmp_path))
+    assert lessons.taught == [0]
+
+
+def test_a_loss_that_is_no_number_fails_the_stage(tmp_path: Path) -> None:
+    with pytest.raises(StageError) as caught:
+        fit(model(), schedule(), Lessons().course(tmp_path, factor=float("nan")))
+    assert caught.value.message == "the loss is nan in step 1 of 12 (epoch 1)"
+    assert caught.value.hint.startswith("lower learning_rate")
+
+
+def test_progress_tells_epoch_loss_and_rate(tmp_path: Path) -> None:
+    lessons = Lessons()
+    fit(model(), schedule(2), lessons.course(tmp_path))
+    assert [(done, total) for done, total, _ in lessons.said] == [(step, 6) for step in range(1, 7)]
+    assert lessons.said[-1][2].startswith("epoch 2/2 loss ")
+    assert lessons.said[-1][2].endswith("/s")
+
+
+def test_the_rate_warms_up_and_decays_to_nothing() -> None:
+    rate = schedule(learning_rate=0.2).rate
+    assert (rate(0.0), rate(0.075), rate(0.15)) == (0.0, pytest.approx(0.1), 0.2)
+    assert rate(0.575) == pytest.approx(0.1)
+    assert rate(1.0) == pytest.approx(0.0)
+
+
+def test_batches_are_whole_and_shuffled_anew_each_epoch() -> None:
+    first, second = ([batch.tolist() for batch in batch_rows(ROWS, 25, 1, epoch)] for epoch in (0, 1))
+    assert [len(batch) for batch in first] == [25, 25]
+    assert len({row for batch in first for row in batch}) == 50
+    assert first != second
+    assert [len(batch) for batch in batch_rows(ROWS, 100, 1, 0)] == [60]

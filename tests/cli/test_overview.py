@@ -1,0 +1,213 @@
+"""What the commands say that build nothing: whole outputs, exit codes, and what they never import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from workshop import Workshop
+
+DEVICES = Path(__file__).parents[2] / "devices"
+HELP = """\
+Usage: edgekd [OPTIONS] COMMAND [ARGS]...
+
+  Distil, prune and quantize a model, and prove that it fits a phone or board.
+
+  edgekd build --device pixel8        the default pipeline for a Pixel 8
+  edgekd plan --device host           what a build would do
+  edgekd devices list                 which devices are known
+
+Options:
+  --version   Show the version and exit.
+  -h, --help  Show this message and exit.
+
+Commands:
+  build    Build, measure and judge: the whole pipeline for one device or
+           more.
+  plan     Show what a build would do, what is cached, and which limits apply.
+  devices  List devices, or show one with its facts and their sources.
+  stages   List the stages of a pipeline, or show the options of one.
+"""
+STAGES = """\
+distill    Train the student on the teacher's cached logits and on the labels.
+prune      Take whole channels out, then recover by distillation (epochs and what follows are the recovery's).
+export     Write the float student, and the teacher to compare with, in the formats that are shipped.
+quantize   Make static INT8 of each format with its own runtime's quantizer.
+"""
+QUANTIZE = """\
+[[stages]]
+use = "quantize"
+method               'auto' | 'min-max' | 'percentile' | 'entropy' | 'moving-average' | 'mse' default 'auto'
+calibration_samples  int                                          default 300
+"""
+DEVICE = """\
+title = "A board"
+arch = "arm64"
+runtimes = ["onnxruntime"]
+notes = ["Needs a fan."]
+
+[facts.clusters]
+value = [{ core = "Cortex-A76", count = 4, clock = "2.4 GHz" }, { core = "Cortex-A55", count = 2, clock = "2 GHz" }]
+source = "the box"
+
+[facts.isa]
+value = ["dotprod", "fp16"]
+source = "the kernel"
+
+[facts.ram]
+value = "4 GB"
+source = "the box"
+
+[facts.memory_bandwidth]
+value = "17.1 GB/s"
+source = "a bench"
+
+[facts.power]
+low = "900 mW"
+high = "5.4 W"
+basis = "idle to full"
+carried_over_from = "a sister"
+source = "a plug"
+
+[budget]
+latency_p95 = "< 100 ms"
+quality = ">= 94 % of teacher"
+"""
+DEVICE_SHOWN = """\
+board: A board (board.toml)
+  soc               unknown
+  clusters          4x Cortex-A76 at 2.40 GHz, 2x Cortex-A55 at 2.00 GHz  [the box]
+  isa               dotprod, fp16  [the kernel]
+  ram               4.00 GB  [the box]
+  memory_bandwidth  17.1 GB/s  [a bench]
+  battery           unknown
+  os                unknown
+  power             900 mW to 5.40 W (idle to full, carried over from a sister)  [a plug]
+budget
+  latency_p95 < 100 ms               board.toml:30
+  quality >= 94.0 % of teacher       board.toml:31
+note: Needs a fan.
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path)
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(option: str, folder: Workshop) -> None:
+    ran = folder.run(option, COLUMNS="80")
+    assert (ran.code, ran.out, ran.err) == (0, HELP, "")
+
+
+def test_nothing_at_all_is_bad_usage_and_shows_the_help(folder: Workshop) -> None:
+    ran = folder.run(COLUMNS="80")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.strip() == HELP.strip()
+
+
+def test_version(folder: Workshop) -> None:
+    ran = folder.run("--version")
+    assert (ran.code, ran.out) == (0, f"edgekd, version {version('edgekd')}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["biuld"], "Error: found no command 'biuld': did you mean 'build'?"),
+        (["build", "--devise", "pixel8"], "No such option '--devise'"),
+        (["build"], "Missing option '--device'"),
+        (["plan", "--device", "pixel8", "--threads", "0"], "0 is not in the range 1<=x<=256"),
+        (["build", "--device", "pixel8", "--require", "magic"], "'magic' is not one of 'on_device', 'predicted'"),
+        (["devices", "shwo"], "No such command 'shwo'"),
+    ],
+)
+def test_bad_usage_exits_with_2(arguments: list[str], message: str, folder: Workshop) -> None:
+    ran = folder.run(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert message.lower() in ran.err.lower()
+    assert "Traceback" not in ran.err
+
+
+def test_every_option_of_build_is_explained(folder: Workshop) -> None:
+    ran = folder.run("build", "--help")
+    assert ran.code == 0
+    for option in ("--device", "--limit", "--control", "--quick", "--require", "--allow-inconclusive", "--json", "-o"):
+        assert f" {option}" in ran.out
+    assert "0 every limit met, 1 a limit exceeded, 2 bad input, 3 a stage failed" in " ".join(ran.out.split())
+
+
+def test_devices_are_listed_by_name(folder: Workshop) -> None:
+    ran = folder.run("devices", "list")
+    assert (ran.code, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(path.stem for path in DEVICES.glob("*.toml"))
+    assert "pixel8             Google Pixel 8               onnxruntime, tflite" in lines
+    assert folder.run("devices").out == ran.out
+
+
+def test_a_device_of_the_working_folder_is_listed_too(folder: Workshop) -> None:
+    (folder.folder / "devices").mkdir()
+    (folder.folder / "devices" / "board.toml").write_text(DEVICE)
+    assert "board              A board                      onnxruntime\n" in folder.run("devices", "list").out
+
+
+def test_a_device_is_shown_with_every_source(folder: Workshop) -> None:
+    (folder.folder / "board.toml").write_text(DEVICE)
+    ran = folder.run("devices", "show", "board.toml")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == DEVICE_SHOWN
+
+
+def test_an_unknown_device_is_refused_with_the_nearest(folder: Workshop) -> None:
+    ran = folder.run("devices", "show", "pixel7")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "error: found no device 'pixel7': neither a file nor a name\nhint: did you mean 'pixel8' or 'pixel6'?\n"
+    )
+
+
+def test_stages_are_listed_in_their_order(folder: Workshop) -> None:
+    ran = folder.run("stages", "list")
+    assert (ran.code, ran.out, ran.err) == (0, STAGES, "")
+    assert folder.run("stages").out == STAGES
+
+
+def test_a_stage_is_shown_with_its_options(folder: Workshop) -> None:
+    ran = folder.run("stages", "show", "quantize")
+    assert (ran.code, ran.out, ran.err) == (0, QUANTIZE, "")
+
+
+def test_an_unknown_stage_is_refused_with_the_nearest(folder: Workshop) -> None:
+    ran = folder.run("stages", "show", "quantise")
+    assert (ran.code, ran.err) == (2, "error: found no stage 'quantise'\nhint: did you mean 'quantize'?\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["build", "--help"],
+        ["devices", "list"],
+        ["devices", "show", "pixel8"],
+        ["stages", "show", "distill"],
+        ["plan", "--device", "pixel8"],
+        ["plan", "--device", "host"],
+    ],
+    ids=" ".join,
+)
+def test_heavy_packages_are_not_imported(arguments: list[str], tmp_path: Path) -> None:
+    heavy = {"torch", "onnx", "onnxruntime", "ai_edge_litert", "litert_torch", "tensorflow", "safetensors"}
+    if arguments == ["--help"]:
+        heavy |= {"numpy", "pydantic", "rich"}
+    script = (
+        "import sys; from edgekd.cli import run; code = run(sys.argv[1:]); print('|', *sys.modules); sys.exit(code)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert heavy.isdisjoint(ran.stdout.rpartition("|")[2].split())

@@ -1,0 +1,71 @@
+"""The run folder is put in place whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgekd.report import folder
+from edgekd.report.model import FORMAT_VERSION, Report
+
+REPORT = Report(
+    format_version=FORMAT_VERSION,
+    edgekd_version="0",
+    verdict="pass",
+    exit_code=0,
+    pipeline="tiny",
+    device="pixel8",
+    data="bars",
+    metric="top-1 accuracy",
+    seconds=1.5,
+    steps=(),
+    artifacts=(),
+    quality={},
+    differences=(),
+    parity=(),
+    measurements=(),
+    checks=(),
+    calibration={},
+    notes=("one",),
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    (tmp_path / "a.bin").write_bytes(b"model")
+    return {"model.onnx": tmp_path / "a.bin", "made/a.bin": tmp_path / "a.bin"}
+
+
+def test_a_run_has_its_files_its_report_and_is_the_latest(tmp_path: Path, files: dict[str, Path]) -> None:
+    root = tmp_path / "out"
+    run = folder.write(REPORT, files, root)
+    assert run.parent == root / "tiny" / "pixel8"
+    assert sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()) == [
+        "made/a.bin",
+        "model.onnx",
+        "report.json",
+    ]
+    assert json.loads((run / "report.json").read_text())["notes"] == ["one"]
+    assert (run / "report.json").read_text() == folder.to_json(REPORT)
+    assert (root / "latest").readlink() == run.relative_to(root)
+
+
+def test_runs_of_the_same_second_are_all_kept(tmp_path: Path, files: dict[str, Path]) -> None:
+    root = tmp_path / "out"
+    runs = [folder.write(replace(REPORT, seconds=float(number)), files, root) for number in range(5)]
+    assert len(set(runs)) == 5
+    assert [json.loads((run / "report.json").read_text())["seconds"] for run in runs] == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert (root / "latest").resolve() == runs[-1].resolve()
+
+
+def test_a_failure_leaves_nothing_and_the_last_run_stays_the_latest(tmp_path: Path, files: dict[str, Path]) -> None:
+    root = tmp_path / "out"
+    first = folder.write(REPORT, files, root)
+    with pytest.raises(FileNotFoundError):
+        folder.write(REPORT, {**files, "lost.bin": tmp_path / "lost.bin"}, root)
+    assert [path.name for path in (root / "tiny" / "pixel8").iterdir()] == [first.name]
+    assert (root / "latest").resolve() == first.resolve()
+    assert not list(root.glob(".latest*"))

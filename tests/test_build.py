@@ -1,0 +1,124 @@
+"""Taking the steps of a plan: what is kept, and who is to blame when one fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from workshop import ONNX_ONLY
+
+from edgekd import build, device, pipeline, plan, units
+from edgekd.artifact import Kind
+from edgekd.errors import BadInputError, StageError
+from edgekd.plan import Plan
+from edgekd.progress import Quiet
+from edgekd.stages import STAGES
+from edgekd.store import Product, Reading, Store
+
+
+class Told(Quiet):
+    """Remembers the lines of the finished steps, and that the end was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, bool]] = []
+        self.ended = False
+
+    def finished(self, step: str, seconds: float, summary: str, *, cached: bool) -> None:
+        assert seconds >= 0
+        self.lines.append((step, summary, cached))
+
+    def closed(self) -> None:
+        self.ended = True
+
+
+@pytest.fixture
+def first_step(tmp_path: Path) -> Plan:
+    """The first step of the tiny pipeline alone."""
+    (tmp_path / "teacher.safetensors").touch()
+    (tmp_path / "mine.toml").write_text(ONNX_ONLY)
+    whole = plan.make(pipeline.load(str(tmp_path / "mine.toml")), device.load("pixel8"), plan.Options())
+    return plan.Plan(whole.pipeline, whole.device, whole.options, whole.nodes[:1], whole.limits, whole.data)
+
+
+@pytest.fixture
+def teacher_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path], Product]], None]:
+    """Put other work in the place of the stage 'teacher'."""
+
+    def put(work: Callable[[Path], Product]) -> None:
+        def run(_inputs: object, _config: object, context: object) -> Product:
+            return work(context.scratch)  # type: ignore[attr-defined]
+
+        stage = SimpleNamespace(
+            VERSION=1, PRODUCES=Kind.TORCH, LIBRARIES=("numpy", "nowhere"), READS_DATA=False, run=run
+        )
+        monkeypatch.setitem(STAGES, "teacher", stage)
+
+    return put
+
+
+def works(scratch: Path) -> Product:
+    (scratch / "teacher.bin").write_bytes(b"weights")
+    return Product(scratch / "teacher.bin", {"summary": "4 k weights"})
+
+
+def test_a_step_is_taken_once_and_then_found(
+    first_step: Plan, teacher_stage: Callable[..., None], tmp_path: Path
+) -> None:
+    teacher_stage(works)
+    told, store = Told(), Store(tmp_path / "store")
+    assert list(build.cached_steps(first_step, Reading(store.root))) == [(first_step.nodes[0], False)]
+    (made,) = build.run(first_step, store, told)
+    (found,) = build.run(first_step, store, told)
+    assert (made.cached, found.cached, made.artifact) == (False, True, found.artifact)
+    assert told.lines == [("teacher", "4 k weights", False), ("teacher", "4 k weights", True)]
+    assert list(build.cached_steps(first_step, Reading(store.root))) == [(first_step.nodes[0], True)]
+
+
+def test_the_place_of_the_weights_does_not_change_the_key_but_their_content_does(first_step: Plan) -> None:
+    (node,) = first_step.nodes
+    key = build.recipe_of(node, first_step, {}).key
+    elsewhere = node.config.model_copy(update={"weights": Path("/elsewhere")})
+    other = node.config.model_copy(update={"weights_sha256": "0"})
+    moved, changed = (plan.Node(node.name, node.stage, config) for config in (elsewhere, other))
+    assert build.recipe_of(moved, first_step, {}).key == key
+    assert build.recipe_of(changed, first_step, {}).key != key
+
+
+def a_tool_breaks(_scratch: Path) -> Product:
+    return Product(json.loads("no json"))
+
+
+def we_break(_scratch: Path) -> Product:
+    units.show(1.0, "parsec")
+    raise AssertionError("a KeyError was to come first")
+
+
+def it_is_refused(_scratch: Path) -> Product:
+    raise BadInputError("no such class")
+
+
+@pytest.mark.parametrize(
+    ("work", "error", "message"),
+    [
+        (a_tool_breaks, StageError, "the step 'teacher' failed in a tool that it needs: JSONDecodeError: Expecting"),
+        (we_break, KeyError, "parsec"),
+        (it_is_refused, BadInputError, "no such class"),
+    ],
+)
+def test_a_tool_that_fails_is_not_a_bug_in_edgekd(
+    work: Callable[[Path], Product],
+    error: type[Exception],
+    message: str,
+    first_step: Plan,
+    teacher_stage: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    teacher_stage(work)
+    told = Told()
+    with pytest.raises(error, match=message):
+        build.run(first_step, Store(tmp_path / "store"), told)
+    assert told.ended
+    assert told.lines == []

@@ -1,0 +1,32 @@
+"""A data set that is real but tiny: what the pipelines of the tests learn from. tinynet.py has the models.
+
+The tests that start ``edgekd`` copy this file into their working folder, as a user's own module would lie there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgekd.data.dataset import DataSet, Split
+
+CLASSES = ("row", "column", "diagonal")
+SIZE = 12
+TRAIN, TEST = 240, 60
+
+
+def data() -> DataSet:
+    return DataSet("tiny bars", CLASSES, bars(TRAIN, 1), bars(TEST, 2), "made up")
+
+
+def bars(count: int, seed: int) -> Split:
+    """Noise with one bright bar: a row, a column or a diagonal, the same number of each."""
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 90, (count, SIZE, SIZE, 1))
+    labels = np.arange(count) % len(CLASSES)
+    along = np.arange(SIZE)
+    for image, label in zip(images[..., 0], labels, strict=True):
+        place = int(generator.integers(SIZE))
+        rows = (np.full(SIZE, place), along, (along + place) % SIZE)[label]
+        columns = (along, np.full(SIZE, place), along)[label]
+        image[rows, columns] += 120
+    return Split(images.astype(np.uint8), labels.astype(np.int64))

@@ -1,0 +1,131 @@
+"""A working folder in which the real command line is started, and the tiny pipeline that it builds there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).parent
+PIPELINE = """\
+task = "image-classification"
+seed = 5
+
+[data]
+use = "tiny:data"
+selection = 30
+
+[augment]
+views = 2
+flip = true
+shift_pixels = 1
+
+[teacher]
+model = "tinynet:teacher"
+weights = "teacher.safetensors"
+
+[student]
+model = "tinynet:student"
+
+[[stages]]
+use = "distill"
+epochs = 30
+batch_size = 30
+learning_rate = 0.1
+
+[[stages]]
+use = "prune"
+macs_kept = 0.75
+epochs = 6
+batch_size = 30
+learning_rate = 0.05
+
+[[stages]]
+use = "export"
+formats = ["onnx", "tflite"]
+
+[[stages]]
+use = "quantize"
+calibration_samples = 60
+
+[parity]
+int8_top1 = 0.8
+int8_cosine = 0.9
+
+[budget]
+quality = ">= 50 %"
+"""
+ONNX_ONLY = PIPELINE.replace('["onnx", "tflite"]', '["onnx"]')
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A working folder with tiny.py, tinynet.py, the teacher's weights and pipelines, in which edgekd is started."""
+
+    folder: Path
+
+    def pipeline(self, name: str, text: str = PIPELINE) -> str:
+        (self.folder / f"{name}.toml").write_text(text, encoding="utf-8")
+        return f"{name}.toml"
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "edgekd", *arguments],
+            cwd=self.folder,
+            env=os.environ | {"COLUMNS": "100"} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> Ran:
+        with self.start(*arguments, **environment) as process:
+            out, err = process.communicate(timeout=300)
+        return Ran(process.returncode, out, err)
+
+
+@dataclass(frozen=True)
+class Built:
+    """The workshop after its first build: what was printed, and the report."""
+
+    workshop: Workshop
+    ran: Ran
+
+    @property
+    def output(self) -> Path:
+        return self.workshop.folder / "out"
+
+    @property
+    def run_folder(self) -> Path:
+        return Path(self.ran.out.splitlines()[-1]).parent
+
+    @property
+    def report(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.workshop.folder / self.run_folder / "report.json").read_text())
+        return found
+
+    def again(self, *arguments: str) -> Ran:
+        """Build once more: everything is in the store."""
+        return self.workshop.run("build", "tiny.toml", "--device", "pixel8", "--quick", "-o", "out", *arguments)
+
+
+def furnish(folder: Path, weights: Path) -> Workshop:
+    for name in ("tiny.py", "tinynet.py"):
+        shutil.copy(TESTS / name, folder)
+    shutil.copy(weights, folder / "teacher.safetensors")
+    return Workshop(folder)
