@@ -74,14 +74,12 @@ def read_weights(path: Path, where: str) -> dict[str, Tensor]:
 
 
 def load_into(module: nn.Module, state: dict[str, Tensor], where: str) -> nn.Module:
-    """Load ``state``, first shrinking layers whose tensors were pruned.
+    """Load ``state`` into ``module`` as it is.
 
     Raises:
         BadInputError: names or shapes that do not fit.
-
     """
     try:
-        fit_shapes(module, state)
         module.load_state_dict(state)
     except (RuntimeError, KeyError) as error:
         raise BadInputError(
@@ -128,8 +126,9 @@ def load(path: Path) -> tuple[nn.Module, ModelSpec]:
     """Load what ``save`` wrote, in evaluation mode."""
     with safe_open(path, "pt") as file:
         spec = ModelSpec(**json.loads(file.metadata()[METADATA]))
-    module = load_into(build(spec, str(path)), read_weights(path, str(path)), str(path))
-    return module.eval(), spec
+    module, state = build(spec, str(path)), read_weights(path, str(path))
+    fit_shapes(module, state)  # our own file: its layers may have been pruned
+    return load_into(module, state, str(path)).eval(), spec
 
 
 def channels_last(module: nn.Module) -> nn.Module:

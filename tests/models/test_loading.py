@@ -98,6 +98,7 @@ def test_a_file_without_a_state_dict_is_refused(value: Any, tmp_path: Path) -> N
     [
         ({}, "Missing key"),
         ({**tinynet.student().state_dict(), "other.weight": torch.ones(1)}, "Unexpected key"),
+        (tinynet.student(classes=5).state_dict(), "size mismatch"),  # never shrunk to what the file holds
         ({f"module.{name}": value for name, value in tinynet.student().state_dict().items()}, "Missing key"),
     ],
 )
