@@ -38,7 +38,7 @@ class Residual(nn.Module):
 class ConvNet(nn.Module):
     """Stem, stages that halve the resolution, classifier.
 
-    The classifier sees the mean over all positions, or, with ``grid``, each position of the last map of
+    The classifier sees the mean over all positions, or, with a ``grid`` above 0, each position of the last map of
     ``grid`` x ``grid``: worth nearly a point where objects are centred, and one small convolution for INT8 kernels.
     """
 
@@ -50,7 +50,7 @@ class ConvNet(nn.Module):
         activation: str,
         classes: int,
         *,
-        grid: int | None = None,
+        grid: int = 0,
     ) -> None:
         super().__init__()
         stages: list[nn.Module] = [ConvBlock(3, widths[0], stem_stride, activation)]
@@ -60,7 +60,7 @@ class ConvNet(nn.Module):
             stages += [Residual(outputs, activation) for _ in range(count)]
         self.features = nn.Sequential(*stages)
         on_mean = nn.Linear(widths[-1], classes)
-        self.classifier: nn.Module = on_mean if grid is None else nn.Conv2d(widths[-1], classes, grid)
+        self.classifier: nn.Module = nn.Conv2d(widths[-1], classes, grid) if grid else on_mean
 
     def forward(self, images: Tensor) -> Tensor:  # (N, 3, H, W) -> (N, classes)
         features = self.features(images)
@@ -74,10 +74,9 @@ def teacher(classes: int = 10) -> nn.Module:
     return ConvNet((28, 56, 112), (0, 1, 1), stem_stride=1, activation="relu", classes=classes)
 
 
-def student(classes: int = 10, width: int = 24, grid: int | None = 4) -> nn.Module:
-    """The default student: ReLU6, half the resolution from the first layer on; 3.3 M multiply-accumulates.
+def student(classes: int = 10, widths: Sequence[int] = (24, 40, 96), grid: int = 4) -> nn.Module:
+    """The default student: ReLU6, half the resolution from the first layer on; 2.5 M multiply-accumulates.
 
-    ``grid`` is an eighth of the image size, rounded up: 4 for 28x28. None takes images of any size.
+    ``grid`` is an eighth of the image size, rounded up: 4 for 28x28. 0 takes images of any size.
     """
-    widths = (width, width * 2, width * 4)
     return ConvNet(widths, (0, 1, 0), stem_stride=2, activation="relu6", classes=classes, grid=grid)

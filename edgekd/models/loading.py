@@ -78,6 +78,7 @@ def load_into(module: nn.Module, state: dict[str, Tensor], where: str) -> nn.Mod
 
     Raises:
         BadInputError: names or shapes that do not fit.
+
     """
     try:
         module.load_state_dict(state)

@@ -12,7 +12,7 @@ from edgekd.stages.base import Context
 from edgekd.stages.teaching import TeachingConfig, teach
 from edgekd.store import Product
 
-VERSION = 1
+VERSION = 2
 CONSUMES = ((Kind.TORCH,), (Kind.OUTPUTS,))
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "torch-pruning", "numpy")
