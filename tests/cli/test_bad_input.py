@@ -209,6 +209,8 @@ def test_a_teacher_for_other_classes_is_refused(shop: Workshop) -> None:
     from safetensors.torch import save_file
 
     save_file(tinynet.teacher(classes=4).state_dict(), shop.folder / "teacher.safetensors")
+    four = 'model = "tinynet:teacher"\noptions = { classes = 4 }'
+    shop.pipeline("tiny", ONNX_ONLY.replace('model = "tinynet:teacher"', four))
     message, hint = refusal(shop.run(*BUILD))
     assert message == (
         "the teacher gives outputs of shape (1, 4) for one image, expected (1, 3): data set 'tiny bars' has 3 classes"

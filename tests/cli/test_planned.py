@@ -43,7 +43,7 @@ limits
 
 def normalised(text: str) -> str:
     """The packaged device's path and lines, which depend on where edgekd is installed, as words."""
-    text = re.sub(r"/\S*/pixel8\.toml", "DEVICE", text)
+    text = re.sub(r"/[^\n(]*/pixel8\.toml", "DEVICE", text)  # the folder's name may have spaces
     return re.sub(r"DEVICE:\d+", "DEVICE:LINE", text)
 
 
