@@ -81,4 +81,4 @@ def _interval(check: CheckRow) -> str:
 def _amount(value: float | None, check: CheckRow) -> str:
     if value is None:
         return "?"
-    return units.show(value, check.unit) if check.unit else f"{value:.3g}"
+    return units.show(value, check.unit) if check.unit else f"{value:.5g}"
