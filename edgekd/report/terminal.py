@@ -60,8 +60,8 @@ def _checks(report: Report) -> Iterator[Text]:
 
 
 def _check(check: CheckRow) -> Text:
-    value = f"{_amount(check.point, check):>{max(37 - len(check.limit), 9)}} {_interval(check):<17}"
-    line = Text(f"    {check.limit}{value} {check.provenance:<9} ")
+    value = f"{_amount(check.point, check):>{max(36 - len(check.limit), 8)}} {_interval(check):<17}"
+    line = Text(f"    {check.limit} {value} {check.provenance:<9} ")
     return line.append(check.verdict, style=COLOURS[check.verdict])
 
 
