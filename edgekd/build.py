@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -109,6 +110,7 @@ def raised_in_edgekd(error: BaseException) -> bool:
     return bool(frames) and Path(frames[-1][0].f_code.co_filename).is_relative_to(PACKAGED)
 
 
+@cache  # reading a distribution's metadata takes milliseconds, and every step asks
 def _version(package: str) -> str:
     try:
         return version(package)

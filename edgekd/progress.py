@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 
 class Reporter(Protocol):
@@ -62,6 +62,9 @@ class Live:
     """The same lines, and below them a bar with what the running step says of itself."""
 
     def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
         self._console = Console(stderr=True, highlight=False)
         name, text = (TextColumn(shown, markup=False) for shown in ("{task.description:<16}", "{task.fields[text]}"))
         columns = (name, BarColumn(24), text)
