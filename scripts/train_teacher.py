@@ -1,7 +1,7 @@
 """Train the vendored teacher on the full Fashion-MNIST training set (60,000 images).
 
     apt-get install dataset-fashion-mnist
-    OMP_NUM_THREADS=1 python scripts/train_teacher.py --epochs 18 --seed 7 --out edgekd/assets/teacher
+    OMP_NUM_THREADS=1 python scripts/train_teacher.py --epochs 12 --seed 7 --out edgekd/assets/teacher
 
 Writes OUT.safetensors and OUT.json (command, seed, accuracy on the full 10,000-image test set).
 The test set is used once, after the last epoch; nothing is selected on it.
@@ -88,7 +88,7 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, epochs: int, seed: i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
-    parser.add_argument("--epochs", type=int, default=18)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)

@@ -47,7 +47,7 @@ def shifted(
     return np.asarray(padded[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]])
 
 
-@lru_cache(maxsize=64)  # one for each view: drawing them anew for every batch took longer than loading it
+@lru_cache(maxsize=64)  # one for each view: every batch asks, and they are drawn for the whole split
 def _draws(
     count: int, index: int, config: AugmentConfig
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
