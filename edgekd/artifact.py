@@ -13,6 +13,9 @@ class Kind(StrEnum):
     """What an artifact holds."""
 
     TORCH = "torch"  # safetensors weights and the factory of their module
+    KERAS = "keras"  # a .keras file of the user's
+    TABLE = "table"  # a teacher's outputs by row id, made elsewhere
+    TOKENIZER = "tokenizer"  # how a text becomes token ids
     OUTPUTS = "outputs"  # a model's outputs on named rows of the data
     CALIBRATION = "calibration"  # the frozen calibration set
     ONNX = "onnx"

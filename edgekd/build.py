@@ -6,10 +6,12 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from edgekd import processes
 from edgekd.artifact import Artifact
 from edgekd.errors import EdgekdError, StageError
 from edgekd.plan import Node, Plan
@@ -18,6 +20,10 @@ from edgekd.stages import STAGES
 from edgekd.stages.base import Context
 from edgekd.store import Product, Reading, Recipe, Store
 from edgekd.toml_file import PACKAGED
+
+
+SHARED = frozenset({"teacher_outputs", "distill", "prune", "finetune"})  # steps that several processes share
+PATHS = {"weights", "source"}  # options that say where something lies; its digest is another option
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,10 @@ class StepTaken:
 
 
 def run(plan: Plan, store: Store, reporter: Reporter) -> tuple[StepTaken, ...]:
-    """Take every step of ``plan`` in order; each artifact is found in ``store`` or made and kept there."""
+    """Take every step of ``plan`` in order; each artifact is found in ``store`` or made and kept there.
+
+    Of several processes the first one alone keeps artifacts; the others help with the steps of SHARED.
+    """
     made: dict[str, Artifact] = {}
     taken = []
     try:
@@ -40,7 +49,8 @@ def run(plan: Plan, store: Store, reporter: Reporter) -> tuple[StepTaken, ...]:
             began = time.monotonic()
             recipe = recipe_of(node, plan, made)
             found = store.find(recipe.key)
-            artifact = found or _make(node, plan, recipe, store, reporter, tuple(made[name] for name in node.inputs))
+            processes.wait()  # until all have looked, and only then make it
+            artifact = found or _make(_Step(node, plan, recipe, store, reporter), tuple(made[n] for n in node.inputs))
             made[node.name] = artifact
             step = StepTaken(node.name, found is not None, time.monotonic() - began, artifact)
             reporter.finished(step.name, step.seconds, str(artifact.facts.get("summary", "")), cached=step.cached)
@@ -69,7 +79,7 @@ def recipe_of(node: Node, plan: Plan, made: dict[str, Artifact]) -> Recipe:
     return Recipe(
         stage=node.stage,
         version=stage.VERSION,
-        config=node.config.model_dump_json(exclude={"weights"}),  # the file's digest counts, not where it lies
+        config=node.config.model_dump_json(exclude=PATHS),  # the files' digests count, not where they lie
         inputs=tuple(made[name].sha256 for name in node.inputs),
         data=plan.data.digest if stage.READS_DATA else "",
         seed=plan.pipeline.seed,
@@ -77,31 +87,54 @@ def recipe_of(node: Node, plan: Plan, made: dict[str, Artifact]) -> Recipe:
     )
 
 
-def _make(
-    node: Node, plan: Plan, recipe: Recipe, store: Store, reporter: Reporter, inputs: tuple[Artifact, ...]
-) -> Artifact:
-    stage = STAGES[node.stage]
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One step that is to be made."""
 
-    def work(scratch: Path) -> Product:
+    node: Node
+    plan: Plan
+    recipe: Recipe
+    store: Store
+    reporter: Reporter
+
+    def work(self, inputs: tuple[Artifact, ...], scratch: Path) -> Product:
+        """Run the stage."""
         context = Context(
             scratch=scratch,
-            partial=store.partial(recipe.key),
-            data=plan.data,
-            seed=plan.pipeline.seed,
-            threads=plan.options.threads,
-            progressed=reporter.progressed,
+            partial=self.store.partial(self.recipe.key),
+            data=self.plan.data,
+            seed=self.plan.pipeline.seed,
+            threads=self.plan.options.threads,
+            progressed=self.reporter.progressed,
         )
-        return stage.run(inputs, node.config, context)
+        return STAGES[self.node.stage].run(inputs, self.node.config, context)
 
+    def make(self, inputs: tuple[Artifact, ...]) -> Artifact:
+        """Run the stage and keep what it makes, or help the process that does and take what that one kept."""
+        if processes.is_main():
+            made = self.store.make(self.recipe, STAGES[self.node.stage].PRODUCES, partial(self.work, inputs))
+            processes.wait()
+            return made
+        if self.node.stage in SHARED:
+            with TemporaryDirectory(prefix="edgekd-") as scratch:
+                self.work(inputs, Path(scratch))
+        processes.wait()
+        found = self.store.find(self.recipe.key)
+        if found is None:
+            raise StageError(f"the step {self.node.name!r}: found nothing that the first process kept")
+        return found
+
+
+def _make(step: _Step, inputs: tuple[Artifact, ...]) -> Artifact:
     try:
-        return store.make(recipe, stage.PRODUCES, work)
+        return step.make(inputs)
     except EdgekdError:
         raise
     except Exception as error:
         if raised_in_edgekd(error):
             raise
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
-        raise StageError(f"the step {node.name!r} failed in a tool that it needs: {found}") from error
+        raise StageError(f"the step {step.node.name!r} failed in a tool that it needs: {found}") from error
 
 
 def raised_in_edgekd(error: BaseException) -> bool:

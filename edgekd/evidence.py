@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,12 +12,13 @@ import numpy as np
 from edgekd.artifact import Artifact, Kind
 from edgekd.build import StepTaken
 from edgekd.judge import Scores
-from edgekd.plan import Plan, final_float
+from edgekd.plan import Plan
 from edgekd.profile import saved
 from edgekd.profile.measurement import Measurement
 from edgekd.runtimes import BY_KIND
 from edgekd.runtimes.graph import Graph
 from edgekd.targets.predicted import predict
+from edgekd.wiring import final_float
 
 FILES = frozenset({Kind.ONNX, Kind.TFLITE})
 
@@ -46,8 +47,13 @@ class Findings:
 
     @cached_property
     def outputs(self) -> dict[str, Any]:
-        """Logits and scores of every model that was evaluated."""
+        """Outputs and scores of every model that was evaluated."""
         return {name: dict(np.load(artifact.path)) for name, artifact in self._steps_that("evaluate ")}
+
+    @cached_property
+    def shifted(self) -> dict[str, Any]:
+        """What each item scored under each dose of shift, by model."""
+        return {name: dict(np.load(artifact.path)) for name, artifact in self._steps_that("shift ")}
 
     @cached_property
     def measured(self) -> dict[str, tuple[Measurement, ...]]:
@@ -67,6 +73,11 @@ class Findings:
     def scores(self, name: str) -> Scores:
         """What each test item scored."""
         return np.asarray(self.outputs[name]["scores"], np.float64)
+
+    @property
+    def tested(self) -> Mapping[str, Any]:
+        """What the exported float model was scored on: data, metric, item."""
+        return self.artifacts[f"evaluate {self.float_model}"].facts
 
     @property
     def float_model(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgekd import __version__
+from edgekd import __version__, proof
 from edgekd.algorithms.agreement import agreement
 from edgekd.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_OK
 from edgekd.evidence import Findings
@@ -12,6 +12,7 @@ from edgekd.judge import Check, Evidence, Verdict, judge, worst
 from edgekd.plan import Plan
 from edgekd.profile.measurement import Provenance
 from edgekd.report.model import FORMAT_VERSION, ParityRow, Report, StepRow
+from edgekd.tasks.base import Outputs
 from edgekd.rows import artifact_rows, check_row, difference_rows, measurement_rows, notes, plain_facts, quality_row
 
 
@@ -28,13 +29,17 @@ def report(found: Findings, seconds: float) -> Report:
         exit_code=exit_code(verdict, allow_inconclusive=plan.options.allow_inconclusive),
         pipeline=plan.pipeline.name,
         device=plan.device.name,
-        data=found.artifacts[f"evaluate {found.float_model}"].facts["data"],
-        metric="top-1 accuracy",
+        data=found.tested["data"],
+        metric=found.tested["metric"],
+        item=found.tested["item"],
         seconds=seconds,
         steps=tuple(StepRow(step.name, step.cached, step.seconds) for step in found.steps),
         artifacts=tuple(artifact_rows(found)),
         quality={name: quality_row(found.scores(name)) for name in found.outputs},
         differences=tuple(difference_rows(found)),
+        figures=tuple(proof.figure_rows(found)),
+        class_changes=tuple(proof.class_rows(found)),
+        shifts=tuple(proof.shift_rows(found)),
         parity=parity,
         measurements=tuple(measurement_rows(found)),
         checks=tuple(check_row(check) for check in checks),
@@ -81,12 +86,13 @@ def parity_rows(found: Findings) -> Iterator[ParityRow]:
     floats = [found.float_model, *(name for name in found.files if name in ("onnx_float", "tflite_float"))]
     for index, first in enumerate(floats):
         for second in floats[index + 1 :]:
-            value = agreement(found.outputs[first]["logits"], found.outputs[second]["logits"]).max_abs
+            value = agreement(found.outputs[first]["outputs"], found.outputs[second]["outputs"]).max_abs
             yield _parity(first, second, "max_abs", value, limits.float_max_abs)
     for second in found.shipped:
         first = second.replace("int8", "float")
-        close = agreement(found.outputs[first]["logits"], found.outputs[second]["logits"])
-        yield _parity(first, second, "top1", close.top1, limits.int8_top1)
+        close = agreement(found.outputs[first]["outputs"], found.outputs[second]["outputs"])
+        if found.tested["kind"] == Outputs.LOGITS:
+            yield _parity(first, second, "top1", close.top1, limits.int8_top1)
         yield _parity(first, second, "cosine", close.cosine, limits.int8_cosine)
 
 

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from edgekd.data.sources import DataConfig
 from edgekd.data.views import AugmentConfig
 from edgekd.device import budget_limits
 from edgekd.errors import BadInputError, nearest
 from edgekd.limits import Limit
-from edgekd.stages import distill, prune
+from edgekd.stages import distill, finetune, prune
 from edgekd.stages.quantizing import Method
-from edgekd.tasks import TASKS
+from edgekd.stages.teacher_outputs import CacheConfig
+from edgekd.tasks import TASKS, TaskModule, named
+from edgekd.teachers import StudentConfig, TeacherConfig
 from edgekd.toml_file import PACKAGED, Frozen, line_of, read, resolve, validate
 
+Defaults = Mapping[str, Mapping[str, Any]]
 ASSET = "edgekd:"  # a file that comes with edgekd
-
-
-class ModelConfig(Frozen):
-    """The [student] table, and what [teacher] has in common with it."""
-
-    model: str  # 'module:function' that returns a torch module
-    options: dict[str, Any] = {}
-
-
-class TeacherConfig(ModelConfig):
-    """The [teacher] table."""
-
-    weights: str  # a file beside the pipeline, or 'edgekd:NAME' for one that comes with edgekd
 
 
 class ExportConfig(Frozen):
@@ -47,10 +37,11 @@ class ExportConfig(Frozen):
 
 
 class QuantizeStep(Frozen):
-    """Make static INT8 of each format with its own runtime's quantizer."""
+    """Make INT8 of each format with its own runtime's quantizer."""
 
     method: Method = "auto"
     calibration_samples: Annotated[int, Field(ge=1)] = 300
+    temperature: bool = False  # fit a temperature to the INT8 logits, for probabilities that can be relied on
 
 
 class ParityConfig(Frozen):
@@ -61,10 +52,18 @@ class ParityConfig(Frozen):
     int8_cosine: Annotated[float, Field(gt=0, le=1)] = 0.98
 
 
+class ProofConfig(Frozen):
+    """The [proof] table: what is scored besides the models, to show whether distilling was worth it."""
+
+    shift_items: Annotated[int, Field(ge=0)] = 300  # test items that are scored under shift; 0 for none
+    tfidf: bool = True  # for texts
+
+
 # The steps that a pipeline can name, in the only order in which they can follow each other.
 STEPS: dict[str, type[BaseModel]] = {
     "distill": distill.Config,
     "prune": prune.Config,
+    "finetune": finetune.Config,
     "export": ExportConfig,
     "quantize": QuantizeStep,
 }
@@ -85,12 +84,15 @@ class Pipeline(Frozen):
     path: Path
     task: str
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    data: DataConfig
+    data: Any  # the task's own table
     augment: AugmentConfig = AugmentConfig()
-    teacher: TeacherConfig
-    student: ModelConfig | None = None  # without one, the teacher itself goes on to pruning and INT8
+    teacher: TeacherConfig | None = None
+    teachers: tuple[TeacherConfig, ...] = ()  # several, instead of [teacher]
+    teacher_outputs: CacheConfig = CacheConfig()
+    student: StudentConfig | None = None  # without one, the teacher itself goes on to pruning and INT8
     stages: tuple[Step, ...]
     parity: ParityConfig = ParityConfig()
+    proof: ProofConfig = ProofConfig()
     budget: dict[str, str] = {}
     limits: tuple[Limit, ...] = ()
 
@@ -98,19 +100,28 @@ class Pipeline(Frozen):
         """The options of the step ``use``, or None where the pipeline has no such step."""
         return next((step.config for step in self.stages if step.use == use), None)
 
-    def teacher_weights(self) -> Path:
-        """The teacher's weight file.
+    @property
+    def all_teachers(self) -> tuple[TeacherConfig, ...]:
+        """The teachers, one or several."""
+        return self.teachers if self.teacher is None else (self.teacher,)
+
+    def file(self, name: str, key: str) -> Path:
+        """The file that ``name`` stands for: one beside the pipeline, or 'edgekd:NAME'.
 
         Raises:
             BadInputError: there is none.
 
         """
-        name = self.teacher.weights
         ours = name.startswith(ASSET)
         path = PACKAGED / "assets" / name.removeprefix(ASSET) if ours else self.path.parent / name
         if not path.is_file():
-            raise BadInputError(f"{self.path}: [teacher] weights: found no file {path}")
+            raise BadInputError(f"{self.path}: [teacher] {key}: found no file {path}")
         return path
+
+    def folder(self, name: str) -> str:
+        """``name`` as a path beside the pipeline if there is such a folder, else as it is (a hub id, a package)."""
+        beside = self.path.parent / name
+        return str(beside) if beside.is_dir() else name
 
 
 def load(name: str) -> Pipeline:
@@ -122,24 +133,32 @@ def load(name: str) -> Pipeline:
     """
     path = resolve(name, "pipelines", "pipeline")
     values, text = read(path)
-    steps = _steps(values.get("stages"), path, text)
-    pipeline = validate(Pipeline, {"name": path.stem, **values, "stages": steps, "path": path}, path, text)
-    if pipeline.task not in TASKS:
-        raise BadInputError(
-            f"{path}:{line_of(text, ['task'])}: found the task {pipeline.task!r}", nearest(pipeline.task, TASKS)
-        )
+    task = _task(values.get("task"), path, text)
+    steps = _steps(values.get("stages"), path, text, task.DEFAULTS)
+    values = {"name": path.stem, **values, "stages": steps, "path": path}
+    pipeline = validate(Pipeline, {"data": {}, **values}, path, text)
+    data = validate(task.DataConfig, pipeline.data, path, text, ["data"])
+    if len(pipeline.all_teachers) == 0 or (pipeline.teacher is not None and pipeline.teachers):
+        raise BadInputError(f"{path}: found {len(pipeline.teachers)} [[teachers]], expected [teacher] or [[teachers]]")
     if pipeline.step("distill") is not None and pipeline.student is None:
         raise BadInputError(f"{path}: found the stage 'distill' and no [student], expected [student] model = …")
-    data = pipeline.data
-    if data.path is not None:
-        data = data.model_copy(update={"path": path.parent / data.path})
-    return pipeline.model_copy(update={"data": data, "limits": budget_limits(pipeline.budget, path, text)})
+    limits = budget_limits(pipeline.budget, path, text)
+    return pipeline.model_copy(update={"data": data.beside(path.parent), "limits": limits})
 
 
-def _steps(tables: Any, path: Path, text: str) -> tuple[Step, ...]:
+def _task(name: Any, path: Path, text: str) -> TaskModule:
+    found = named(str(name))
+    if name is None:
+        raise BadInputError(f"{path}:1: found no 'task', which is required", f"known: {', '.join(TASKS)}")
+    if found is None:
+        raise BadInputError(f"{path}:{line_of(text, ['task'])}: found the task {name!r}", nearest(str(name), TASKS))
+    return found
+
+
+def _steps(tables: Any, path: Path, text: str, defaults: Defaults) -> tuple[Step, ...]:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables) or not tables:
         raise BadInputError(f"{path}: found no [[stages]], expected at least export", "see pipelines/default.toml")
-    steps = tuple(_step(table, index, path, text) for index, table in enumerate(tables))
+    steps = tuple(_step(table, index, path, text, defaults) for index, table in enumerate(tables))
     order = [list(STEPS).index(step.use) for step in steps]
     if order != sorted(set(order)):
         raise BadInputError(
@@ -152,11 +171,12 @@ def _steps(tables: Any, path: Path, text: str) -> tuple[Step, ...]:
     return steps
 
 
-def _step(table: dict[str, Any], index: int, path: Path, text: str) -> Step:
+def _step(table: dict[str, Any], index: int, path: Path, text: str, defaults: Defaults) -> Step:
     line = line_of(text, ["stages", index])
     use = table.get("use")
     if use not in STEPS:
         at = line_of(text, ["stages", index, "use"])
         raise BadInputError(f"{path}:{at}: found the stage {use!r}", nearest(str(use), STEPS))
-    options = {key: value for key, value in table.items() if key != "use"}
+    given = {key: value for key, value in table.items() if key != "use"}
+    options = {**defaults.get(str(use), {}), **given}
     return Step(use=use, config=validate(STEPS[use], options, path, text, ["stages", index]), line=line)

@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from edgekd.algorithms.order_statistics import percentile, stability
-from edgekd.algorithms.proportions import paired_difference, wilson
+from edgekd.algorithms.proportions import paired_difference, paired_ratio
 from edgekd.artifact import Artifact, Kind
 from edgekd.evidence import Findings
 from edgekd.judge import Check, Scores, Verdict
 from edgekd.profile.measurement import Measurement
+from edgekd.proof import class_rows, interval
 from edgekd.report.model import ArtifactRow, CheckRow, DifferenceRow, MeasurementRow, QualityRow
+from edgekd.wiring import float_names
 
 PERCENTS = (50, 90, 95, 99)
 
 
 def quality_row(scores: Scores) -> QualityRow:
-    """The share that was right, with its interval."""
-    value, lower, upper = wilson(int(scores.sum()), len(scores))
-    return QualityRow(value, lower, upper, len(scores))
+    """The metric, with its interval."""
+    return QualityRow(*interval(scores), len(scores))
 
 
 def difference_rows(found: Findings) -> Iterator[DifferenceRow]:
-    """Which models are compared item by item: each INT8 file with the teacher, and distilling with labels alone."""
+    """Which models are compared item by item: each INT8 file with the teacher, and the student with what it could be."""
+    distilled = float_names(found.plan.pipeline).get("distill", found.float_model)
     pairs = [(name, "teacher") for name in found.shipped]
-    if "control" in found.outputs:
-        distilled = "student_unpruned" if "student_unpruned" in found.outputs else found.float_model
-        pairs.append((distilled, "control"))
+    pairs += [(distilled, "student_start"), (distilled, "control"), (found.float_model, "tfidf")]
     for first, second in pairs:
-        scores = found.scores(first)
-        mean, lower, upper = paired_difference(scores, found.scores(second))
-        yield DifferenceRow(first, second, mean, lower, upper, len(scores))
+        if first in found.outputs and second in found.outputs and first != second:
+            yield _difference(first, second, found)
+
+
+def _difference(first: str, second: str, found: Findings) -> DifferenceRow:
+    scores, others = found.scores(first), found.scores(second)
+    row = DifferenceRow(first, second, *paired_difference(scores, others), len(scores))
+    if second != "teacher" or not others.mean() > 0:
+        return row
+    ratio = paired_ratio(scores, others)
+    return replace(row, ratio=ratio.point, ratio_lower=ratio.lower, ratio_upper=ratio.upper)
 
 
 def artifact_rows(found: Findings) -> Iterator[ArtifactRow]:
@@ -120,6 +128,7 @@ def check_row(check: Check) -> CheckRow:
 def notes(found: Findings, verdict: Verdict) -> Iterator[str]:
     """What a reader should know besides the checks."""
     yield from _speed_notes(found)
+    yield from _data_notes(found)
     isa = next((found.files[name].facts["isa"] for name in found.shipped if "isa" in found.files[name].facts), None)
     if isa is not None and not found.plan.device.is_host:
         yield f"the INT8 onnx file is made for {isa}: on this host it may be slower than one made for this host"
@@ -127,6 +136,17 @@ def notes(found: Findings, verdict: Verdict) -> Iterator[str]:
         yield "inconclusive checks were allowed (--allow-inconclusive): the exit code is 0 all the same"
     if found.plan.options.quick:
         yield "measured in a hurry (--quick): fewer runs than a verdict on a percentile needs"
+
+
+def _data_notes(found: Findings) -> Iterator[str]:
+    """What was found and done about the data, and which classes an INT8 file lost."""
+    yield from found.tested.get("problems", ())
+    if found.plan.options.control and "control" not in found.outputs and "student_start" in found.outputs:
+        yield f"no control: {found.plan.pipeline.task} has no labels that a student could be trained on alone"
+    for row in class_rows(found):
+        if row.lost:
+            recalls = f"{row.teacher_recall or 0:.1%} of them, the file {row.recall or 0:.1%}"
+            yield f"{row.model} lost the class {row.name!r}: the teacher finds {recalls} (p = {row.p_adjusted:.2g})"
 
 
 def _speed_notes(found: Findings) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
@@ -97,6 +98,43 @@ def paired_difference(
 
     """
     return _bounds(student, reference, 1.0, (1 + confidence) / 2, score_range)
+
+
+def paired_ratio(student: Scores, reference: Scores, confidence: float = 0.95) -> Bounds:
+    """Return mean(student) / mean(reference) on the same items, with two-sided bounds.
+
+    The bounds are the ratios at which :func:`paired_floor` turns from met to undecided, and from undecided to missed,
+    so that a verdict on 'at least r of the reference' and this interval never contradict each other. (Fieller's way:
+    the ratios that a test doesn't reject; Fieller 1954, https://doi.org/10.1111/j.2517-6161.1954.tb00159.x)
+
+    >>> import numpy as np
+    >>> found = paired_ratio(np.array([1, 1, 0, 1] * 100), np.ones(400))
+    >>> found.point, round(found.lower, 2), round(found.upper, 2)
+    (0.75, 0.71, 0.79)
+
+    Raises:
+        ValueError: as in :func:`paired_floor`; or a reference whose mean is not positive.
+
+    """
+    _refuse_unpaired(student, reference)
+    if not reference.mean() > 0:
+        raise ValueError(f"found a reference of {reference.mean():g}, expected a positive one to take a share of")
+    probability, point = (1 + confidence) / 2, float(student.mean() / reference.mean())
+
+    def at(ratio: float) -> Bounds:
+        return _bounds(student, reference, ratio, probability, (0.0, 1.0))
+
+    lower = _crossing(lambda ratio: at(ratio).lower >= 0, 0.0, point)
+    upper = _crossing(lambda ratio: at(ratio).upper >= 0, point, 2 * point + 2)
+    return Bounds(point, lower, upper)
+
+
+def _crossing(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """Where ``holds``, true at the low end at most up to a point, turns false."""
+    for _ in range(22):  # to a millionth
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
 
 
 @lru_cache

@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from edgekd.errors import StageError
 
+Optimizer = Literal["sgd", "adamw"]
+Precision = Literal["float32", "bfloat16"]
+Positions = npt.NDArray[np.int64]
+BUCKET = 50  # batches whose rows are sorted by length together
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Model input (B, 3, H, W), the teacher's logits (B, classes) and the labels (B,)."""
 
-    inputs: Tensor
-    teacher: Tensor
-    labels: Tensor
+class Batch(Protocol):
+    """What the model turns into a loss; its length is the number of rows."""
+
+    def __len__(self) -> int:
+        """The number of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast: SGD with Nesterov momentum, linear warm-up, then cosine decay to zero."""
+    """How long and how fast: linear warm-up, then cosine decay to zero."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     weight_decay: float
     warmup: float = 0.15  # share of the steps
-    momentum: float = 0.9
+    momentum: float = 0.9  # of SGD (Nesterov); AdamW keeps torch's betas
+    optimizer: Optimizer = "sgd"
+    precision: Precision = "float32"
+    accumulate: int = 1  # batches whose gradients are summed before a step
 
     def rate(self, progress: float) -> float:
         """The learning rate after ``progress`` (0 to 1) of the steps."""
@@ -49,96 +59,133 @@ class Course:
 
     batches: Callable[[int], Iterator[Batch]]  # epoch -> its batches
     steps: int  # batches in an epoch
-    loss: Callable[[Tensor, Batch], Tensor]
-    quality: Callable[[nn.Module], float]
+    quality: Callable[[], float]  # of the model as it stands
     checkpoint: Path
     progress: Callable[[int, int, str], None]  # done, total, text
 
 
+@dataclass(slots=True)
+class Record:
+    """What a training run saw: the quality after each epoch, and the mean loss of each."""
+
+    qualities: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+
 def batch_rows(
-    rows: np.ndarray[tuple[int], np.dtype[np.int64]], size: int, seed: int, epoch: int
-) -> Iterator[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """Positions in ``rows``, shuffled by seed and epoch alone, in whole batches of ``size`` (or one smaller one)."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(rows))
-    whole = max(len(order) // size, 1)
-    for start in range(whole):
-        yield order[start * size : (start + 1) * size]
+    rows: Positions, size: int, seed: int, epoch: int, lengths: npt.NDArray[np.int64] | None = None
+) -> Iterator[Positions]:
+    """Positions in ``rows``, shuffled by seed and epoch alone, in whole batches of ``size`` (or one smaller one).
+
+    With ``lengths`` (rows,) the rows of a batch are of about one length, so that little is padded: every BUCKET batches'
+    rows are sorted, and the batches then come in random order.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(rows))
+    starts = np.arange(max(len(order) // size, 1)) * size
+    if lengths is not None:
+        for first in range(0, len(order), BUCKET * size):
+            part = order[first : first + BUCKET * size]
+            order[first : first + BUCKET * size] = part[np.argsort(lengths[part], kind="stable")]
+        generator.shuffle(starts)
+    for start in starts:
+        yield order[start : start + size]
 
 
-def fit(model: nn.Module, schedule: Schedule, course: Course) -> list[float]:
-    """Train ``model`` in place and return the quality after each epoch.
+def fit(model: nn.Module, schedule: Schedule, course: Course) -> Record:
+    """Train ``model`` in place: model(batch, progress) is its loss, progress being the share of the steps done.
 
     A checkpoint of an earlier, interrupted run is taken up, and gives the same weights as an uninterrupted one:
-    the order of the batches depends on seed and epoch, the learning rate on the step.
+    the order of the batches depends on seed and epoch, the learning rate on the step. Under ``accelerate launch`` every
+    process calls this with its own part of each batch, and the gradients are averaged.
 
     Raises:
         StageError: the loss is no longer a number.
 
     """
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        schedule.learning_rate,
-        schedule.momentum,
-        weight_decay=schedule.weight_decay,
-        nesterov=True,
-        fused=True,  # one kernel for all tensors: the step was 7 % of the time in a profile
+    accelerator = Accelerator(
+        gradient_accumulation_steps=schedule.accumulate,
+        mixed_precision="bf16" if schedule.precision == "bfloat16" else "no",
+        cpu=not torch.cuda.is_available(),
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)],
     )
-    qualities = resume(model, optimizer, course.checkpoint)
-    for epoch in range(len(qualities), schedule.epochs):
-        shown = f" quality {qualities[-1]:.1%}" if qualities else ""
-        _Epoch(model, optimizer, schedule, course, epoch).train(shown)
-        qualities.append(course.quality(model.eval()))
-        _save(model, optimizer, qualities, course.checkpoint)
-    return qualities
+    optimizer = _optimizer([each for each in model.parameters() if each.requires_grad], schedule)
+    record = resume(model, optimizer, course.checkpoint)
+    prepared, stepper = accelerator.prepare(model, optimizer)
+    run = _Run(prepared, stepper, accelerator, schedule, course)
+    for epoch in range(len(record.qualities), schedule.epochs):
+        shown = f" quality {record.qualities[-1]:.1%}" if record.qualities else ""
+        record.losses.append(run.epoch(epoch, shown))
+        model.eval()
+        record.qualities.append(course.quality())
+        if accelerator.is_main_process:
+            _save(model, optimizer, record, course.checkpoint)
+    accelerator.wait_for_everyone()
+    accelerator.free_memory()
+    return record
 
 
-def resume(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> list[float]:
-    """Load the checkpoint at ``path`` if there is one, and return the qualities of the epochs that it holds."""
+def resume(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> Record:
+    """Load the checkpoint at ``path`` if there is one, and return what its epochs gave."""
     if not path.is_file():
-        return []
+        return Record()
     state = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    return list(state["qualities"])
+    return Record(list(state["qualities"]), list(state["losses"]))
+
+
+def _optimizer(parameters: Sequence[nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:
+    rate, decay = schedule.learning_rate, schedule.weight_decay
+    if schedule.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, rate, weight_decay=decay, fused=True)
+    # fused: one kernel for all tensors; the step was 7 % of the time in a profile
+    return torch.optim.SGD(parameters, rate, schedule.momentum, weight_decay=decay, nesterov=True, fused=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Epoch:
-    """One pass over the batches."""
+class _Run:
+    """A model, what trains it, and on what."""
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Any  # accelerate's, which looks like torch's
+    accelerator: Accelerator
     schedule: Schedule
     course: Course
-    number: int
 
-    def train(self, shown: str) -> None:
+    def epoch(self, number: int, shown: str) -> float:
+        """One pass over the batches; its mean loss."""
         self.model.train()
-        first, total = self.number * self.course.steps, self.schedule.epochs * self.course.steps
-        began = time.monotonic()
-        for step, batch in enumerate(self.course.batches(self.number), first):
+        first, total = number * self.course.steps, self.schedule.epochs * self.course.steps
+        began, rows, losses = time.monotonic(), 0, 0.0
+        for step, batch in enumerate(self.course.batches(number), first):
             loss = self.step(batch, step, total)
-            rate = (step + 1 - first) * len(batch.labels) / (time.monotonic() - began)
-            text = f"epoch {self.number + 1}/{self.schedule.epochs} loss {loss:.3f}{shown} {rate:,.0f}/s"
+            rows, losses = rows + len(batch), losses + loss
+            rate = rows / (time.monotonic() - began)
+            text = f"epoch {number + 1}/{self.schedule.epochs} loss {loss:.3f}{shown} {rate:,.0f}/s"
             self.course.progress(step + 1, total, text)
+        return losses / self.course.steps
 
     def step(self, batch: Batch, step: int, total: int) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.schedule.rate(step / total)
-        loss = self.course.loss(self.model(batch.inputs), batch)
-        if not torch.isfinite(loss):
-            raise StageError(
-                f"the loss is {loss.item()} in step {step + 1} of {total} (epoch {self.number + 1})",
-                "lower learning_rate; the checkpoint before this epoch is kept",
-            )
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        with self.accelerator.accumulate(self.model):
+            with self.accelerator.autocast():
+                loss: Tensor = self.model(batch, step / total)
+            if not torch.isfinite(loss):
+                raise StageError(
+                    f"the loss is {loss.item()} in step {step + 1} of {total} (epoch {step // self.course.steps + 1})",
+                    "lower learning_rate; the checkpoint before this epoch is kept",
+                )
+            self.accelerator.backward(loss)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
         return float(loss.item())
 
 
-def _save(model: nn.Module, optimizer: torch.optim.Optimizer, qualities: list[float], path: Path) -> None:
+def _save(model: nn.Module, optimizer: torch.optim.Optimizer, record: Record, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "qualities": qualities}, partial)
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({**state, "qualities": record.qualities, "losses": record.losses}, partial)
     os.replace(partial, path)

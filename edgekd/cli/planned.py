@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from edgekd import device, pipeline, plan
 from edgekd.limits import parse_option
@@ -19,7 +20,8 @@ def plans(given: Mapping[str, object]) -> list[plan.Plan]:
         allow_inconclusive=bool(given.get("allow_inconclusive")),
     )
     loaded = pipeline.load(str(given["pipeline"]))
-    return [plan.make(loaded, device.load(name), options) for name in dict.fromkeys(_texts(given["devices"]))]
+    tables = Path(str(given["output"])) / ".store" / "tables"
+    return [plan.make(loaded, device.load(name), options, tables) for name in dict.fromkeys(_texts(given["devices"]))]
 
 
 def _texts(values: object) -> Iterable[str]:

@@ -32,6 +32,7 @@ class DataSet:
     train: Split
     test: Split
     licence: str = ""
+    problems: tuple[str, ...] = ()  # what was found about the data, with counts, for the report
 
     def shape(self) -> tuple[int, int]:
         """Height and width of the images."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 
 from edgekd.data.dataset import DataSet, Split
 from edgekd.errors import BadInputError, MissingExtraError
 
+Image = npt.NDArray[np.uint8]
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 
 
@@ -55,24 +59,42 @@ def _split(folder: Path, classes: tuple[str, ...]) -> Split:
     ]
     if not files:
         raise BadInputError(f"{folder}: found no images, expected files ending in {', '.join(sorted(ENDINGS))}")
-    images = [_image(path) for path, _ in files]
-    for (path, _), image in zip(files, images, strict=True):
-        if image.shape != images[0].shape:
+    images = stacked([(decoded(path, str(path)), str(path)) for path, _ in files])
+    return Split(images, np.array([label for _, label in files], np.int64))
+
+
+def stacked(images: Sequence[tuple[Image, str]]) -> Image:
+    """Images (H, W, 3), each with what an error calls it, as one array (N, H, W, 3).
+
+    Raises:
+        BadInputError: they differ in size.
+
+    """
+    first, first_name = images[0]
+    for image, name in images:
+        if image.shape != first.shape:
             raise BadInputError(
-                f"{path}: found an image of {image.shape[1]}x{image.shape[0]}, expected "
-                f"{images[0].shape[1]}x{images[0].shape[0]} as in {files[0][0]}",
+                f"{name}: found an image of {image.shape[1]}x{image.shape[0]}, expected "
+                f"{first.shape[1]}x{first.shape[0]} as in {first_name}",
                 "resize the images to one size first",
             )
-    return Split(np.stack(images), np.array([label for _, label in files], np.int64))
+    return np.stack([image for image, _ in images])
 
 
-def _image(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def decoded(file: Path | IO[bytes], name: str) -> Image:
+    """An image file as RGB (H, W, 3); an error calls it ``name``.
+
+    Raises:
+        BadInputError: no image, or a damaged one.
+
+    """
     try:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image as pillow  # noqa: N813 (a module)
+        from PIL import UnidentifiedImageError
     except ImportError:
-        raise MissingExtraError("pillow", "build", "an image folder") from None
+        raise MissingExtraError("pillow", "build", "reading images") from None
     try:
-        with Image.open(path) as image:
+        with pillow.open(file) as image:
             return np.asarray(image.convert("RGB"))
     except (UnidentifiedImageError, OSError) as error:
-        raise BadInputError(f"{path}: found a file that can't be read as an image: {error}") from error
+        raise BadInputError(f"{name}: found a file that can't be read as an image: {error}") from error

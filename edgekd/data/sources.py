@@ -5,28 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Protocol
-
-from pydantic import Field
+from typing import Protocol, TypeVar
 
 from edgekd import dotted
-from edgekd.data import bundled, dataset, folder
+from edgekd.data import bundled, dataset, folder, repeats
+from edgekd.data.cache import Cache
 from edgekd.data.dataset import DataSet
+from edgekd.data.image_table import ImageColumns, ImageTable
+from edgekd.data.origins import HUB_KEYS, TABLE_KEYS, TabularConfig, origin
 from edgekd.errors import BadInputError, nearest
-from edgekd.toml_file import Frozen
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
 
-class DataConfig(Frozen):
-    """The [data] table: a source, and what that source needs."""
+Loaded = TypeVar("Loaded")
+Loaded_co = TypeVar("Loaded_co", covariant=True)
+KEYS = {
+    "fashion-mnist-subset": frozenset({"use", "selection"}),
+    "fashion-mnist": frozenset({"use", "selection", "path"}),
+    "folder": frozenset({"use", "selection", "path"}),
+    "table": TABLE_KEYS,
+    "hub": HUB_KEYS,
+}
 
-    use: str
-    path: Path | None = None
-    selection: Annotated[int, Field(ge=1)] = 500  # training images kept for choosing, never trained on
+
+class DataConfig(TabularConfig):
+    """The [data] table of image classification: a source, and what that source needs."""
+
+    columns: ImageColumns = ImageColumns()
 
 
-class Source(Protocol):
+class Source(Protocol[Loaded_co]):
     """One way to get a data set."""
 
     def check(self) -> None:
@@ -35,7 +44,7 @@ class Source(Protocol):
     def digest(self) -> str:
         """SHA-256 of what the data set is made of."""
 
-    def load(self) -> DataSet:
+    def load(self) -> Loaded_co:
         """Read it."""
 
 
@@ -103,45 +112,85 @@ class Function:
 
     @cached_property
     def _data(self) -> DataSet:
-        function = dotted.function(self.name, "[data] use")
-        try:
-            made = function()
-        except Exception as error:
-            raise BadInputError(f"[data] use: {self.name} raised {type(error).__name__}: {error}") from error
-        if not isinstance(made, DataSet):
-            raise BadInputError(
-                f"[data] use: {self.name} returned a {type(made).__name__}, expected edgekd.data.dataset.DataSet"
-            )
-        return dataset.check(made)
+        return dataset.check(called(self.name, DataSet))
 
 
-def source(config: DataConfig) -> Source:
-    """Return the source that ``config`` names.
+@dataclass(frozen=True)
+class Noted:
+    """A source whose data is checked, and says how many test images are training images too."""
+
+    raw: Source[DataSet]
+
+    def check(self) -> None:
+        """Refuse what the source refuses."""
+        self.raw.check()
+
+    def digest(self) -> str:
+        """The source's own."""
+        return self.raw.digest()
+
+    def load(self) -> DataSet:
+        """Read it, check it and count."""
+        return repeats.note_images(dataset.check(self.raw.load()))
+
+
+def called(name: str, expected: type[Loaded]) -> Loaded:
+    """Call 'module:function' and return what it made.
 
     Raises:
-        BadInputError: no such source, or one that needs a path without one.
+        BadInputError: no such function, one that raises, or one that returns something else.
 
     """
+    function = dotted.function(name, "[data] use")
+    try:
+        made = function()
+    except Exception as error:  # whatever a user's function does
+        raise BadInputError(f"[data] use: {name} raised {type(error).__name__}: {error}") from error
+    if not isinstance(made, expected):
+        raise BadInputError(
+            f"[data] use: {name} returned a {type(made).__name__}, expected {expected.__module__}.{expected.__name__}"
+        )
+    return made
+
+
+def source(config: DataConfig, cache: Path | None = None) -> Source[DataSet]:
+    """Return the source that ``config`` names.
+
+    Args:
+        config: the [data] table, its files already found beside the pipeline.
+        cache: where tables are kept as memory-mapped files; a temporary folder where it is None.
+
+    Raises:
+        BadInputError: no such source, a key that is missing, or one that the source has no use for.
+
+    """
+    return Noted(_raw(config, cache))
+
+
+def _raw(config: DataConfig, cache: Path | None) -> Source[DataSet]:
+    if ":" in config.use:
+        config.refuse_other_keys({"use", "selection"})
+        return Function(config.use)
+    if config.use not in KEYS:
+        raise BadInputError(f"[data] use: found {config.use!r}", nearest(config.use, KEYS) + " Or 'module:function'.")
+    config.refuse_other_keys(KEYS[config.use])
     if config.use == "fashion-mnist-subset":
         return FashionMnist(bundled.SUBSET, "Fashion-MNIST subset")
     if config.use == "fashion-mnist":
         return FashionMnist(bundled.full_files(config.path or DEBIAN_FOLDER), "Fashion-MNIST")
-    if config.use == "folder":
-        if config.path is None:
-            raise BadInputError("[data]: found use = 'folder' and no path, expected path = 'FOLDER'")
-        return ImageFolder(config.path)
-    if ":" in config.use:
-        return Function(config.use)
-    known = ("fashion-mnist-subset", "fashion-mnist", "folder")
-    raise BadInputError(f"[data] use: found {config.use!r}", nearest(config.use, known) + " Or 'module:function'.")
+    if config.use != "folder":
+        return ImageTable(origin(config, Cache(cache)), config.columns)
+    if config.path is None:
+        raise BadInputError("[data]: found use = 'folder' and no path, expected path = 'FOLDER'")
+    return ImageFolder(config.path)
 
 
 class Data:
     """A source with its digest and its data set, each read when first asked for."""
 
-    def __init__(self, config: DataConfig) -> None:
+    def __init__(self, config: DataConfig, cache: Path | None = None) -> None:
         self.config = config
-        self.source = source(config)
+        self.source = source(config, cache)
 
     @cached_property
     def digest(self) -> str:
@@ -151,4 +200,4 @@ class Data:
     @cached_property
     def set(self) -> DataSet:
         """The data set, checked."""
-        return dataset.check(self.source.load())
+        return self.source.load()

@@ -1,6 +1,6 @@
 """Report: what a build found. Its fields, in this order, are report.json.
 
-History of ``format_version``: 1, the first.
+History of ``format_version``: 1, the first. 2: item, figures, class_changes, shifts; differences have a ratio.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class ArtifactRow:
 
 @dataclass(frozen=True, slots=True)
 class QualityRow:
-    """A share of test items that were right, with its 95 % interval (Wilson)."""
+    """The metric over the test items, with its 95 % interval: Wilson's for a share, Student's for other means."""
 
     value: float
     lower: float
@@ -51,6 +51,46 @@ class DifferenceRow:
     first: str
     second: str
     difference: float
+    lower: float
+    upper: float
+    items: int
+    ratio: float | None = None  # of the first to the second, where the second is the teacher
+    ratio_lower: float | None = None  # its paired 95 % interval
+    ratio_upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FigureRow:
+    """Something else that a model's outputs on the test items say; bounds only where there are any."""
+
+    model: str
+    figure: str  # R@1, ECE, macro-F1, agreement with the teacher, …
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """What an INT8 file does to one class, beside the teacher."""
+
+    model: str
+    name: str
+    items: int
+    teacher_recall: float | None
+    recall: float | None
+    p_adjusted: float  # McNemar's exact, after Holm's correction for all classes
+    lost: bool  # worse, and significantly so
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftRow:
+    """The metric on test items that were made harder; the kind '' is the same items as they are."""
+
+    model: str
+    kind: str
+    level: float
+    value: float
     lower: float
     upper: float
     items: int
@@ -122,11 +162,15 @@ class Report:
     device: str
     data: str
     metric: str
+    item: str  # what one test item is called
     seconds: float
     steps: tuple[StepRow, ...]
     artifacts: tuple[ArtifactRow, ...]
     quality: Mapping[str, QualityRow]
     differences: tuple[DifferenceRow, ...]
+    figures: tuple[FigureRow, ...]
+    class_changes: tuple[ClassRow, ...]
+    shifts: tuple[ShiftRow, ...]
     parity: tuple[ParityRow, ...]
     measurements: tuple[MeasurementRow, ...]
     checks: tuple[CheckRow, ...]

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from edgekd import units
-from edgekd.report.model import CheckRow, Report
+from edgekd.report.model import CheckRow, Report, ShiftRow
 
 COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 
 
 def show(report: Report, run: Path, console: Console) -> None:
     """Print the report; the paths come last."""
-    for line in (*_quality(report), *_checks(report), *_advice(report)):
+    for line in (*_quality(report), *_proof(report), *_checks(report), *_advice(report)):
         console.print(line, soft_wrap=True)
     for note in report.notes:
         console.print(Text(f"note: {note}"), soft_wrap=True)
@@ -39,16 +39,54 @@ def headline(report: Report) -> str:
     return f"{report.verdict.upper()}: {report.pipeline} on {report.device}: {what} (exit code {report.exit_code})"
 
 
+def plural(noun: str) -> str:
+    """More than one of ``noun``.
+
+    >>> plural("image"), plural("query")
+    ('images', 'queries')
+    """
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+
+
 def _quality(report: Report) -> Iterator[Text]:
     items = next(iter(report.quality.values())).items
-    yield Text(f"{report.metric} on {items:,} test images of the {report.data}, 95 % interval", style="bold")
-    teacher = report.quality["teacher"].value
+    yield Text(f"{report.metric} on {items:,} test {plural(report.item)} of the {report.data}, 95 % interval", style="bold")
+    teacher = report.quality["teacher"].value if "teacher" in report.quality else 0.0
     for name, row in report.quality.items():
         share = f"{row.value / teacher:.1%} of the teacher's" if teacher and name != "teacher" else ""
         yield Text(f"  {name:<18} {row.value:7.2%}  ({row.lower:.2%}..{row.upper:.2%})  {share}".rstrip())
     for pair in report.differences:
         bounds = f"{pair.lower * 100:+.2f}..{pair.upper * 100:+.2f}"
         yield Text(f"  {pair.first} - {pair.second}: {pair.difference * 100:+.2f} points ({bounds}, paired)")
+        if pair.ratio is not None:
+            yield Text(f"    {pair.ratio:.1%} of the {pair.second}'s ({pair.ratio_lower:.1%}..{pair.ratio_upper:.1%})")
+
+
+def _proof(report: Report) -> Iterator[Text]:
+    """The other figures of teacher and shipped files, and the worst shift of each kind."""
+    shown = [name for name in report.quality if name == "teacher" or name.endswith("_int8") or name == "tfidf"]
+    names = list(dict.fromkeys(row.figure for row in report.figures))
+    if names:
+        yield Text("besides, on the same items", style="bold")
+    for figure in names:
+        values = {row.model: row.value for row in report.figures if row.figure == figure}
+        listed = ", ".join(f"{name} {values[name]:.4g}" for name in shown if name in values)
+        yield Text(f"  {figure}: {listed}")
+    if report.shifts:
+        items = report.shifts[0].items
+        yield Text(f"under shift, on {items} {plural(report.item)}", style="bold")
+    for kind in dict.fromkeys(row.kind for row in report.shifts):
+        rows = [row for row in report.shifts if row.kind == kind]
+        worst = rows[0].level if len({row.level for row in rows}) == 1 else _hardest(rows)
+        at = {row.model: row.value for row in rows if row.level == worst}
+        listed = ", ".join(f"{name} {value:.1%}" for name, value in at.items())
+        yield Text(f"  {f'{kind} {worst:g}' if kind else 'as they are'}: {listed}")
+
+
+def _hardest(rows: list[ShiftRow]) -> float:
+    """The level at which the models together do worst."""
+    levels = dict.fromkeys(row.level for row in rows)
+    return min(levels, key=lambda level: sum(row.value for row in rows if row.level == level))
 
 
 def _checks(report: Report) -> Iterator[Text]:

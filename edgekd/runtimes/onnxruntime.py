@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgekd.errors import StageError
+from edgekd.runtimes import feeding
 from edgekd.runtimes.graph import Graph
+from edgekd.tasks.base import Arrays
 
 NAME = "onnxruntime"
 SUFFIX = ".onnx"
-
-
-def feed(inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Inputs (N, 3, H, W) in the layout that the file takes: the same."""
-    return inputs
+TYPES = {"float": "float32", "double": "float64"}  # onnxruntime's names that aren't numpy's
 
 
 class Runner:
-    """A loaded model that takes inputs in the task's layout (N, 3, H, W), one at a time."""
+    """A loaded model that takes a task's inputs."""
 
     def __init__(self, path: Path, threads: int) -> None:
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -30,16 +30,23 @@ class Runner:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors only
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a class of its own for each of its status codes
             raise StageError(f"{path}: onnxruntime can't load it: {error}") from error
-        self._input = self._session.get_inputs()[0].name
+        self._path = path
+        self._wanted = [_wanted(found) for found in self._session.get_inputs()]
 
-    def run(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Logits (N, classes) for ``inputs`` (N, 3, H, W)."""
-        rows = [self._session.run(None, {self._input: inputs[i : i + 1]})[0] for i in range(len(inputs))]
-        return np.concatenate(rows)
+    def feed(self, inputs: Arrays) -> dict[str, npt.NDArray[np.generic]]:
+        """``inputs`` as the file takes them."""
+        return feeding.feed(self._wanted, inputs, str(self._path))
+
+    def run(self, batches: Iterable[Arrays]) -> npt.NDArray[np.float32]:
+        """The first output (rows, width) for the rows of ``batches``; one by one where the file takes one at a time."""
+        if self._wanted[0].shape[:1] != (-1,):
+            batches = feeding.single_rows(batches)
+        return np.concatenate([self._session.run(None, self.feed(batch))[0] for batch in batches])
 
 
 def describe(path: Path) -> Graph:
@@ -47,3 +54,9 @@ def describe(path: Path) -> Graph:
     from edgekd.runtimes import onnx_graph
 
     return onnx_graph.describe(path)
+
+
+def _wanted(found: Any) -> feeding.Wanted:
+    dtype = found.type.removeprefix("tensor(").removesuffix(")")
+    shape = tuple(size if isinstance(size, int) else -1 for size in found.shape)
+    return feeding.Wanted(found.name, shape, TYPES.get(dtype, dtype))

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgekd.errors import MissingExtraError, StageError
+from edgekd.runtimes import feeding
 from edgekd.runtimes.graph import Graph
+from edgekd.tasks.base import Arrays
 
 NAME = "tflite"
 SUFFIX = ".tflite"
 
 
-def feed(inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Inputs (N, 3, H, W) in the layout that the file takes: (N, H, W, 3)."""
-    return np.ascontiguousarray(inputs.transpose(0, 2, 3, 1))
-
-
 class Runner:
-    """A loaded model that takes inputs in the task's layout (N, 3, H, W), one at a time."""
+    """A loaded model that takes a task's inputs, one row at a time."""
 
     def __init__(self, path: Path, threads: int) -> None:
         try:
@@ -32,17 +32,29 @@ class Runner:
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise StageError(f"{path}: LiteRT can't load it: {error}") from error
-        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._path = path
+        details = self._interpreter.get_input_details()
+        self._index = {found["name"]: found["index"] for found in details}
+        self._wanted = [_wanted(found) for found in details]
         self._output = self._interpreter.get_output_details()[0]["index"]
 
-    def run(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Logits (N, classes) for ``inputs`` (N, 3, H, W)."""
-        rows = []
-        for image in feed(inputs):
-            self._interpreter.set_tensor(self._input, image[None])
+    def feed(self, inputs: Arrays) -> dict[str, npt.NDArray[np.generic]]:
+        """``inputs`` as the file takes them."""
+        return feeding.feed(self._wanted, inputs, str(self._path))
+
+    def signature_feed(self, inputs: Arrays) -> dict[str, npt.NDArray[np.generic]]:
+        """``inputs`` by the names of the file's signature."""
+        return {each.alias or each.name: self.feed(inputs)[each.name] for each in self._wanted}
+
+    def run(self, batches: Iterable[Arrays]) -> npt.NDArray[np.float32]:
+        """The first output (rows, width) for the rows of ``batches``."""
+        outputs = []
+        for row in feeding.single_rows(batches):
+            for name, values in self.feed(row).items():
+                self._interpreter.set_tensor(self._index[name], values)
             self._interpreter.invoke()
-            rows.append(self._interpreter.get_tensor(self._output))
-        return np.concatenate(rows)
+            outputs.append(self._interpreter.get_tensor(self._output))
+        return np.concatenate(outputs)
 
 
 def describe(path: Path) -> Graph:
@@ -50,3 +62,9 @@ def describe(path: Path) -> Graph:
     from edgekd.runtimes import tflite_graph
 
     return tflite_graph.describe(path)
+
+
+def _wanted(found: Any) -> feeding.Wanted:
+    match = re.fullmatch(r"[^/]*serving_default_(.+?)(?::\d+)?", found["name"])
+    shape = tuple(int(size) for size in found["shape"])
+    return feeding.Wanted(found["name"], shape, np.dtype(found["dtype"]).name, match[1] if match else "")

@@ -1,32 +1,50 @@
-"""The stages: a module each, and one line each in STAGES."""
+"""The stages: a module each (one for three kinds of foreign files), and one line each in STAGES."""
 
 from edgekd.stages import (
     calibration,
     distill,
+    encoder,
     evaluate,
     export_onnx,
     export_tflite,
+    finetune,
+    foreign,
     profile,
     prune,
     quantize_onnx,
     quantize_tflite,
+    shift,
+    smaller,
     student,
     teacher,
     teacher_outputs,
+    tfidf,
+    tokenizer,
+    trim_vocabulary,
 )
 from edgekd.stages.base import Stage
 
 STAGES: dict[str, Stage] = {
     "teacher": teacher,
+    "encoder": encoder,
+    "tokenizer": tokenizer,
+    "trim_vocabulary": trim_vocabulary,
+    "foreign_onnx": foreign.ONNX,
+    "foreign_keras": foreign.KERAS,
+    "foreign_table": foreign.TABLE,
     "teacher_outputs": teacher_outputs,
     "student": student,
+    "smaller": smaller,
     "distill": distill,
     "prune": prune,
+    "finetune": finetune,
     "export_onnx": export_onnx,
     "export_tflite": export_tflite,
     "calibration": calibration,
     "quantize_onnx": quantize_onnx,
     "quantize_tflite": quantize_tflite,
     "evaluate": evaluate,
+    "shift": shift,
+    "tfidf": tfidf,
     "profile": profile,
 }

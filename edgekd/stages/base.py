@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from edgekd.artifact import Artifact, Kind
-from edgekd.data.sources import Data
 from edgekd.store import Product
+from edgekd.tasks import TaskData
+from edgekd.tasks.base import Task
 from edgekd.toml_file import Frozen
 
 
@@ -19,10 +20,15 @@ class Context:
 
     scratch: Path
     partial: Path  # survives an interruption; for checkpoints
-    data: Data
+    data: TaskData
     seed: int
     threads: int
     progressed: Callable[[int, int, str], None]
+
+    def task(self, inputs: Sequence[Artifact] = ()) -> Task:
+        """The task, whose texts are read by the first tokenizer among ``inputs``."""
+        tokenizer = next((each.path for each in inputs if each.kind is Kind.TOKENIZER), None)
+        return self.data.open(tokenizer, self.scratch)
 
 
 class Stage(Protocol):

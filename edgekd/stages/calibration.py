@@ -1,4 +1,4 @@
-"""Freeze the calibration set: training images only, the same number of each class, prepared as the model takes them."""
+"""Freeze the calibration set: training rows only, the same number of each class, prepared as the model takes them."""
 
 from __future__ import annotations
 
@@ -6,40 +6,53 @@ import hashlib
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from edgekd.artifact import Artifact, Kind
-from edgekd.data.splits import split_training, stratified
+from edgekd.data.splits import stratified
 from edgekd.stages.base import Context
 from edgekd.store import Product
+from edgekd.tasks.base import Arrays, Task
 from edgekd.toml_file import Frozen
 
-VERSION = 1
+VERSION = 2
 CONSUMES: tuple[tuple[Kind, ...], ...] = ()
 PRODUCES = Kind.CALIBRATION
 LIBRARIES = ("numpy",)
 READS_DATA = True
+PARTS = ("calibration", "held_out")
 
 
 class Config(Frozen):
-    """How many images set the ranges. The selection rows, apart from these, choose between methods."""
+    """How many rows set the ranges. The selection rows, apart from these, choose between methods."""
 
     samples: Annotated[int, Field(ge=1)] = 300
 
 
-def run(_inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
-    """Write the rows and the prepared inputs (N, 3, H, W) of both parts."""
-    from edgekd.tasks import image_classification
-
-    data = context.data.set
-    rows = split_training(data.train.labels, context.data.config.selection, len(data.classes), context.seed)
-    drawn = rows.fit[stratified(data.train.labels[rows.fit], config.samples, len(data.classes), context.seed)]
+def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
+    """Write the rows and the prepared inputs of both parts, as 'PART/INPUT'."""
+    task = context.task(inputs)
+    rows = task.rows(context.seed)
+    drawn = rows.fit[_draw(task, rows.fit, config.samples, context.seed)]
+    chosen = dict(zip(PARTS, (drawn, rows.selection), strict=True))
+    arrays = {f"{part}/{name}": values for part in PARTS for name, values in task.inputs("train", chosen[part]).items()}
     path = context.scratch / "calibration.npz"
-    parts = {
-        "calibration": image_classification.prepare(data.train.images[drawn]),
-        "held_out": image_classification.prepare(data.train.images[rows.selection]),
-    }
-    np.savez(path, allow_pickle=False, calibration_rows=drawn, held_out_rows=rows.selection, **parts)
-    digest = hashlib.sha256(parts["calibration"].tobytes()).hexdigest()
-    facts = {"samples": len(drawn), "held_out": len(rows.selection), "classes": len(data.classes), "digest": digest}
-    return Product(path, {**facts, "summary": f"{len(drawn)} training images, sha256 {digest[:12]}"})
+    np.savez(path, allow_pickle=False, calibration_rows=drawn, held_out_rows=rows.selection, **arrays)
+    digest = hashlib.sha256(b"".join(arrays[key].tobytes() for key in arrays if key.startswith("calibration/")))
+    found = {"samples": len(drawn), "held_out": len(rows.selection), "classes": len(task.classes)}
+    summary = f"{len(drawn)} training {task.item}s, sha256 {digest.hexdigest()[:12]}"
+    return Product(path, {**found, "digest": digest.hexdigest(), "summary": summary})
+
+
+def part(artifact: Artifact, name: str) -> Arrays:
+    """The inputs of one part of a calibration artifact, by name."""
+    with np.load(artifact.path) as stored:
+        return {key.removeprefix(f"{name}/"): stored[key] for key in stored.files if key.startswith(f"{name}/")}
+
+
+def _draw(task: Task, fit: npt.NDArray[np.int64], samples: int, seed: int) -> npt.NDArray[np.int64]:
+    """Positions in ``fit``: the same number of each class, or any where there are no classes."""
+    if task.labels is not None and task.classes:
+        return stratified(task.labels[fit], samples, len(task.classes), seed)
+    return np.sort(np.random.default_rng(seed).permutation(len(fit))[:samples])

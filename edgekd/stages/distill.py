@@ -7,7 +7,7 @@ from edgekd.stages.base import Context
 from edgekd.stages.teaching import TeachingConfig, teach
 from edgekd.store import Product
 
-VERSION = 1
+VERSION = 2
 CONSUMES = ((Kind.TORCH,), (Kind.OUTPUTS,))
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "numpy")
@@ -23,11 +23,12 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     from edgekd.models import loading
 
     module, spec = loading.load(inputs[0].path)
-    qualities = teach(module, inputs[1], config, context)
+    record = teach(module, inputs[1:], config, context)
     return Product(
         loading.save(module, spec, context.scratch / "student.safetensors"),
         {
-            "selection_quality": qualities,
-            "summary": f"selection accuracy {qualities[-1]:.1%} in {config.epochs} epochs",
+            "selection_quality": record.qualities,
+            "epoch_losses": record.losses,
+            "summary": f"selection quality {record.qualities[-1]:.1%} in {config.epochs} epochs",
         },
     )

@@ -2,47 +2,63 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from edgekd.artifact import Artifact, Kind
-from edgekd.stages.base import Context, NoConfig
+from edgekd.stages.base import Context
 from edgekd.store import Product
+from edgekd.tasks.base import Arrays, Task
+from edgekd.toml_file import Frozen
 
-VERSION = 1
-CONSUMES = ((Kind.TORCH, Kind.ONNX, Kind.TFLITE),)
+VERSION = 2
+CONSUMES = ((Kind.TORCH, Kind.ONNX, Kind.TFLITE, Kind.KERAS, Kind.TABLE), (Kind.TOKENIZER,))
 PRODUCES = Kind.OUTPUTS
 LIBRARIES = ("numpy", "torch", "onnxruntime", "ai-edge-litert")
 READS_DATA = True
-Config = NoConfig
 
 
-def run(inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> Product:
-    """Write the logits (N, classes) and what each item scored (N,)."""
-    from edgekd.tasks import image_classification
+class Config(Frozen):
+    """Several models are scored as one by their weights; a temperature can be fitted to the logits."""
 
-    test = context.data.set.test
-    logits = _logits(inputs[0], test.images, context)
-    scores = image_classification.correct(logits, test.labels)
+    shares: tuple[float, ...] = ()
+    temperature: bool = False
+
+
+def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
+    """Write the outputs (rows, width), what each item scored (items,), and what further figures are made of."""
+    from edgekd.models.predicting import open_models
+
+    task = context.task(inputs)
+    model = open_models(inputs, config.shares, context.threads)
+    outputs = model.outputs(task, "test", np.arange(task.count("test")))
+    scored = task.score(outputs)
     path = context.scratch / "outputs.npz"
-    np.savez(path, allow_pickle=False, logits=logits, scores=scores)
-    facts = {"quality": float(scores.mean()), "items": len(scores), "data": context.data.set.title}
-    return Product(path, {**facts, "summary": f"{scores.mean():.2%} of {len(scores):,} test images"})
+    more = {**scored.more, **_outside(model, task)}
+    np.savez(path, allow_pickle=False, outputs=outputs, scores=scored.scores, **more)
+    quality, items = float(scored.scores.mean()), len(scored.scores)
+    facts = {"quality": quality, "items": items, "data": task.title, "metric": task.metric, "item": task.item}
+    if config.temperature:
+        facts["temperature"] = _temperature(model, task, context.seed)
+    if task.classes:
+        facts["classes"] = task.classes
+    summary = f"{task.metric} {quality:.2%} of {items:,} test {task.item}s"
+    return Product(path, {**facts, "kind": task.outputs, "problems": task.notes(), "summary": summary})
 
 
-def _logits(
-    model: Artifact, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], context: Context
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    from edgekd.runtimes import BY_KIND
-    from edgekd.tasks import image_classification
+def _outside(model: Any, task: Task) -> Arrays:
+    """Outputs on rows that belong to no class, where there are any: for the AUROC of confidence."""
+    count = task.count("out_of_domain")
+    return {"out_of_domain": model.outputs(task, "out_of_domain", np.arange(count))} if count else {}
 
-    if model.kind in BY_KIND:
-        runner = BY_KIND[model.kind].Runner(model.path, context.threads)
-        return np.asarray(runner.run(image_classification.prepare(images)))
-    import torch
 
-    from edgekd.models import loading
-    from edgekd.stages.teaching import logits_of
+def _temperature(model: Any, task: Task, seed: int) -> float:
+    """The temperature that fits the model's own logits best, on training rows kept for choosing."""
+    from edgekd.algorithms.confidence import fit_temperature
 
-    torch.set_num_threads(context.threads)
-    module = loading.channels_last(loading.load(model.path)[0])
-    return np.asarray(logits_of(module, images))
+    rows = task.rows(seed).selection
+    labels = task.labels
+    if labels is None:
+        raise TypeError(f"found no labels in {task.title!r}, and so no temperature")
+    return fit_temperature(model.outputs(task, "train", rows), labels[rows])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from edgekd.artifact import Artifact, Kind
 from edgekd.stages.base import Context, NoConfig
 from edgekd.store import Product
+from edgekd.tasks.base import MASK, Arrays, Outputs
 
-VERSION = 1
+VERSION = 2
 CONSUMES = ((Kind.TORCH,),)
 PRODUCES = Kind.ONNX
 LIBRARIES = ("torch", "onnx", "onnxscript")
@@ -15,26 +19,40 @@ Config = NoConfig
 
 
 def run(inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> Product:
-    """Write ``model.onnx``: input 'image' (1, 3, H, W) float32, output 'logits' (1, classes)."""
+    """Write ``model.onnx``: the task's inputs, one row; output 'logits' (1, classes) or 'embedding' (1, width)."""
     import onnx
-    import torch
 
     from edgekd.models import loading, quiet
 
     module, _ = loading.load(inputs[0].path)
-    path = context.scratch / "model.onnx"
+    task, path = context.task(inputs), context.scratch / "model.onnx"
+    output = "logits" if task.outputs is Outputs.LOGITS else "embedding"
     with quiet.frameworks():
-        program = torch.onnx.export(
-            module,
-            (torch.zeros(1, 3, *context.data.set.shape()),),
-            dynamo=True,
-            verbose=False,
-            input_names=["image"],
-            output_names=["logits"],
-        )
-        program.save(path)  # type: ignore[union-attr]  # None only without dynamo
+        _export(module, task.representative(), output, path)
     onnx.checker.check_model(path, full_check=True)
     model = onnx.load(path)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     facts = {"opset": opset, "ir_version": model.ir_version, "nodes": len(model.graph.node)}
     return Product(path, {**facts, "summary": f"opset {opset}, {len(model.graph.node)} nodes"})
+
+
+def _export(module: Any, example: Arrays, output: str, path: Path) -> None:
+    """Texts keep a free length; every other input has the size of ``example``."""
+    import torch
+
+    from edgekd.models.running import tensors
+
+    if MASK in example:
+        from edgekd.exporters import text_onnx
+
+        text_onnx.export(module, path, output)
+        return
+    program = torch.onnx.export(
+        module,
+        tuple(each.contiguous() for each in tensors(example)),
+        dynamo=True,
+        verbose=False,
+        input_names=list(example),
+        output_names=[output],
+    )
+    program.save(path)  # type: ignore[union-attr]  # None only without dynamo

@@ -34,12 +34,11 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     from edgekd import units
     from edgekd.profile import saved, session
     from edgekd.runtimes import BY_KIND
-    from edgekd.tasks import image_classification
 
     runtime = BY_KIND[inputs[0].kind]
-    feed = image_classification.prepare(context.data.set.test.images[:1])
-    rows = context.scratch / "inputs.npy"
-    np.save(rows, runtime.feed(feed))
+    feed = runtime.Runner(inputs[0].path, 1).feed(context.task(inputs).representative())
+    rows = context.scratch / "inputs.npz"
+    np.savez(rows, allow_pickle=False, **feed)
     plan = session.Plan(config.threads, config.min_runs, config.min_seconds)
     measured = session.profile(inputs[0].path, runtime.NAME, rows, config.artifact, plan)
     latency = next(m for m in measured if m.metric == "latency")

@@ -12,7 +12,7 @@ from edgekd.stages.base import Context
 from edgekd.stages.teaching import TeachingConfig, teach
 from edgekd.store import Product
 
-VERSION = 2
+VERSION = 3
 CONSUMES = ((Kind.TORCH,), (Kind.OUTPUTS,))
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "torch-pruning", "numpy")
@@ -31,12 +31,11 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     """Prune, recover, and keep the weights of the last epoch."""
     from edgekd.algorithms.pruning import prune_channels
     from edgekd.models import loading
-    from edgekd.stages.teaching import to_input
+    from edgekd.models.running import tensors
 
     module, spec = loading.load(inputs[0].path)
-    data = context.data.set
     before, after = prune_channels(
-        module, to_input(data.train.images[:1]).contiguous(), config.macs_kept, config.round_to
+        module, tensors(context.task(inputs).representative())[0].contiguous(), config.macs_kept, config.round_to
     )
     if after > config.macs_kept * before:
         raise BadInputError(
@@ -45,14 +44,15 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
             f"no channel can go without breaking groups of {config.round_to}",
             "lower round_to, raise macs_kept, or use a wider student",
         )
-    qualities = teach(module, inputs[1], config, context)
+    record = teach(module, inputs[1:], config, context)
     return Product(
         loading.save(module, spec, context.scratch / "student.safetensors"),
         {
             "macs_before": before,
             "macs_after": after,
-            "selection_quality": qualities,
+            "selection_quality": record.qualities,
+            "epoch_losses": record.losses,
             "summary": f"{after / before:.0%} of {before / 1e6:.2f} M multiply-accumulates, "
-            f"selection accuracy {qualities[-1]:.1%}",
+            f"selection quality {record.qualities[-1]:.1%}",
         },
     )

@@ -7,14 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekd.artifact import Artifact, Kind
+from edgekd.runtimes.feeding import single_rows
+from edgekd.runtimes.onnxruntime import Runner
+from edgekd.stages import calibration
 from edgekd.stages.base import Context
-from edgekd.stages.quantizing import Inputs, QuantizeConfig, choose, methods_for
+from edgekd.stages.quantizing import QuantizeConfig, choose, methods_for
 from edgekd.store import Product
+from edgekd.tasks.base import Arrays
 
-VERSION = 1
+VERSION = 2
 CONSUMES = ((Kind.ONNX,), (Kind.CALIBRATION,))
 PRODUCES = Kind.ONNX
 LIBRARIES = ("onnx", "onnxruntime", "numpy")
@@ -31,20 +33,19 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     from edgekd.models import quiet
-    from edgekd.runtimes.onnxruntime import Runner
 
-    images = np.load(inputs[1].path)["calibration"]
+    rows = calibration.part(inputs[1], "calibration")
     prepared = context.scratch / "prepared.onnx"
     with quiet.frameworks():
         quant_pre_process(inputs[0].path, prepared)
         known: dict[str, Callable[[Path], None]] = {
-            name: partial(quantize, prepared, images, name, config.isa) for name in METHODS
+            name: partial(quantize, prepared, rows, name, config.isa) for name in METHODS
         }
         made = choose(methods_for(config.method, known, "onnxruntime"), Runner, inputs, context)
     return Product(made.path, {**made.facts, "isa": config.isa})
 
 
-def quantize(source: Path, images: Inputs, method: str, isa: str, target: Path) -> None:
+def quantize(source: Path, rows: Arrays, method: str, isa: str, target: Path) -> None:
     """Quantize ``source`` into ``target``.
 
     Arm's kernels take signed activations. x86's take unsigned ones, and without VNNI add pairs of products in
@@ -61,7 +62,7 @@ def quantize(source: Path, images: Inputs, method: str, isa: str, target: Path) 
     quantize_static(
         source,
         target,
-        _reader(source, images),
+        _reader(source, rows),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         activation_type=QuantType.QInt8 if isa == "arm64" else QuantType.QUInt8,
@@ -71,21 +72,20 @@ def quantize(source: Path, images: Inputs, method: str, isa: str, target: Path) 
     )
 
 
-def _reader(source: Path, images: Inputs) -> Any:
-    import onnx
+def _reader(source: Path, rows: Arrays) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
-    name = onnx.load(source, load_external_data=False).graph.input[0].name
+    runner = Runner(source, 1)
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is not typed
-        """One image at a time, as the model takes them."""
+        """One row at a time, as the model takes them."""
 
         def __init__(self) -> None:
-            self._rows = iter(images)
+            self._rows = single_rows([rows])
 
-        def get_next(self) -> dict[str, Inputs] | None:
+        def get_next(self) -> Arrays | None:
             """The next feed, or None."""
             row = next(self._rows, None)
-            return None if row is None else {name: row[None]}
+            return None if row is None else runner.feed(row)
 
     return Reader()

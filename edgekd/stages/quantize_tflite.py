@@ -7,15 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgekd.artifact import Artifact, Kind
 from edgekd.errors import MissingExtraError
+from edgekd.runtimes.feeding import single_rows
+from edgekd.runtimes.tflite import Runner
+from edgekd.stages import calibration
 from edgekd.stages.base import Context
-from edgekd.stages.quantizing import Inputs, QuantizeConfig, choose, methods_for
+from edgekd.stages.quantizing import QuantizeConfig, choose, methods_for
 from edgekd.store import Product
+from edgekd.tasks.base import Arrays
 
-VERSION = 1
+VERSION = 2
 CONSUMES = ((Kind.TFLITE,), (Kind.CALIBRATION,))
 PRODUCES = Kind.TFLITE
 LIBRARIES = ("litert-quantizer", "ai-edge-litert", "numpy")
@@ -30,17 +32,16 @@ class Config(QuantizeConfig):
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
     """Write ``model.tflite`` in INT8, by the best method or by the one that is named."""
     from edgekd.models import quiet
-    from edgekd.runtimes.tflite import Runner
 
-    images = np.load(inputs[1].path)["calibration"].transpose(0, 2, 3, 1)
+    rows = calibration.part(inputs[1], "calibration")
     with quiet.frameworks(), quiet.native_stderr():
         known: dict[str, Callable[[Path], None]] = {
-            name: partial(quantize, inputs[0].path, images, name) for name in METHODS
+            name: partial(quantize, inputs[0].path, rows, name) for name in METHODS
         }
         return choose(methods_for(config.method, known, "tflite"), Runner, inputs, context)
 
 
-def quantize(source: Path, images: Inputs, method: str, target: Path) -> None:
+def quantize(source: Path, rows: Arrays, method: str, target: Path) -> None:
     """Quantize ``source`` into ``target``.
 
     'min-max' takes each tensor's extremes over the calibration set; 'moving-average' smooths them image by image
@@ -56,7 +57,9 @@ def quantize(source: Path, images: Inputs, method: str, target: Path) -> None:
     manager = _recipe(weights_by_error=method == "mse")
     update = qsv_utils.moving_average_update if method == "moving-average" else qsv_utils.min_max_update
     measured = calibrator.Calibrator(str(source), num_threads=1, qsv_update_func=update)
-    measured.calibrate({"serving_default": [{"args_0": image[None]} for image in images]}, manager)
+    runner = Runner(source, 1)
+    feeds = [runner.signature_feed(row) for row in single_rows([rows])]
+    measured.calibrate({"serving_default": feeds}, manager)
     task = quantizer.Quantizer(str(source), manager.get_quantization_recipe())
     task.quantize(measured.get_model_qsvs(), enable_progress_report=False).export_model(str(target))
 

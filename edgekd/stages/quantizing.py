@@ -7,17 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 
 from edgekd.algorithms.agreement import Agreement, agreement
 from edgekd.artifact import Artifact
 from edgekd.errors import BadInputError, nearest
+from edgekd.runtimes.feeding import single_rows
+from edgekd.stages import calibration
 from edgekd.stages.base import Context
 from edgekd.store import Product
 from edgekd.toml_file import Frozen
 
-Inputs = npt.NDArray[np.float32]
 Method = Literal["auto", "min-max", "percentile", "entropy", "moving-average", "mse"]
 Isa = Literal["arm64", "x86-vnni", "x86"]
 
@@ -35,11 +34,11 @@ def choose(
     inputs: tuple[Artifact, ...],
     context: Context,
 ) -> Product:
-    """Quantize with each of ``methods``, and keep the file with the best cosine to the float model on held-out images.
+    """Quantize with each of ``methods``, and keep the file with the best cosine to the float model on held-out rows.
 
     Every candidate's agreement stands in the facts.
     """
-    held_out = np.load(inputs[1].path)["held_out"]
+    held_out = list(single_rows([calibration.part(inputs[1], "held_out")]))
     reference = runner(inputs[0].path, context.threads).run(held_out)
     candidates: dict[str, tuple[Path, Agreement]] = {}
     for number, (name, quantize) in enumerate(methods.items(), 1):
@@ -53,7 +52,7 @@ def choose(
         "method": best,
         "candidates": {name: asdict(found) for name, (_, found) in candidates.items()},
         "held_out": len(held_out),
-        "summary": f"{best}, cosine {closeness.cosine:.5f} to float on {len(held_out)} held-out images",
+        "summary": f"{best}, cosine {closeness.cosine:.5f} to float on {len(held_out)} held-out rows",
     }
     return Product(path.rename(context.scratch / f"model{path.suffix}"), facts)
 

@@ -6,12 +6,11 @@ from typing import Any
 
 from edgekd.artifact import Artifact, Kind
 from edgekd.stages.base import Context
-from edgekd.stages.teacher import check_outputs
 from edgekd.store import Product
 from edgekd.toml_file import Frozen
 
 VERSION = 2
-CONSUMES: tuple[tuple[Kind, ...], ...] = ()
+CONSUMES = ((Kind.TOKENIZER,),)  # of a model that takes texts
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch",)
 READS_DATA = True
@@ -25,16 +24,16 @@ class Config(Frozen):
     code_sha256: str
 
 
-def run(_inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
+def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
     """Build the module with weights drawn from the seed."""
     import torch
 
-    from edgekd.models import loading
+    from edgekd.models import loading, predicting
 
     torch.manual_seed(context.seed)
     spec = loading.ModelSpec(config.model, config.options)
     module = loading.build(spec, "[student] model")
-    check_outputs(module.eval(), context.data.set, "student")
+    predicting.check_outputs(predicting.TorchModel(module.eval()), context.task(inputs), "student")
     parameters = sum(tensor.numel() for tensor in module.parameters())
     return Product(
         loading.save(module, spec, context.scratch / "student.safetensors"),

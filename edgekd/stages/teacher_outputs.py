@@ -1,49 +1,71 @@
-"""The teacher's logits for every view of every fitted training image: computed once, then reused."""
+"""The teacher's outputs for every view of every fitted training row: computed once, in shards, then reused."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Annotated
+
+from pydantic import Field
 
 from edgekd.artifact import Artifact, Kind
-from edgekd.data.splits import split_training
-from edgekd.data.views import AugmentConfig, view
+from edgekd.data.views import AugmentConfig
 from edgekd.stages.base import Context
 from edgekd.store import Product
+from edgekd.toml_file import Frozen
 
-VERSION = 1
-CONSUMES = ((Kind.TORCH,),)
+VERSION = 2
+CONSUMES = ((Kind.TORCH, Kind.ONNX, Kind.TFLITE, Kind.KERAS, Kind.TABLE),)
 PRODUCES = Kind.OUTPUTS
-LIBRARIES = ("torch", "numpy")
+LIBRARIES = ("torch", "numpy", "onnxruntime")
 READS_DATA = True
-BATCH = 256
 
 
-class Config(AugmentConfig):
-    """Which views the teacher sees; the student sees the same."""
+class CacheConfig(Frozen):
+    """The [teacher_outputs] table: how a teacher's outputs are kept."""
+
+    precision: str = Field("float16", pattern="^float(16|32)$")
+    top_k: Annotated[int | None, Field(ge=1)] = None  # keep the largest logits and the sum of the rest
+    shard_rows: Annotated[int, Field(ge=1)] = 4096
+
+
+class Config(CacheConfig):
+    """The same, with the views that the teacher sees (the student sees the same) and several teachers' weights."""
+
+    augment: AugmentConfig = AugmentConfig()
+    shares: tuple[float, ...] = ()
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
-    """Write logits (views, rows, classes) as float32."""
-    import torch
+    """Write the outputs as ``edgekd.models.cached_outputs`` lays them out; a shard that is there already is kept."""
+    from edgekd import processes
+    from edgekd.models import cached_outputs
+    from edgekd.models.predicting import open_models
 
-    from edgekd.models import loading
-    from edgekd.tasks import image_classification
+    task = context.task(inputs).augmented(config.augment)
+    rows, model = task.rows(context.seed), open_models(inputs, config.shares, context.threads)
+    layout = cached_outputs.Layout(config.precision, config.top_k)  # type: ignore[arg-type]  # the pattern says so
+    total = config.augment.views * len(rows.fit) + len(rows.selection)
+    shards = cached_outputs.Shards(context.partial / "shards", total, config.shard_rows)
 
-    torch.set_num_threads(context.threads)
-    module = loading.channels_last(loading.load(inputs[0].path)[0])
-    data = context.data.set
-    rows = split_training(data.train.labels, context.data.config.selection, len(data.classes), context.seed).fit
-    batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    logits = np.empty((config.views, len(rows), len(data.classes)), np.float32)
-    with torch.inference_mode():
-        for index in range(config.views):
-            for number, batch in enumerate(batches):
-                images = image_classification.prepare(view(data.train.images, batch, index, config))
-                start = number * BATCH
-                logits[index, start : start + len(batch)] = module(
-                    torch.from_numpy(images).contiguous(memory_format=torch.channels_last)
-                ).numpy()
-                context.progressed(index * len(batches) + number + 1, config.views * len(batches), "")
-    path = context.scratch / "logits.npy"
-    np.save(path, logits)
-    return Product(path, {"augment": config.model_dump(), "summary": f"{config.views} views of {len(rows):,} images"})
+    def made(positions: cached_outputs.Rows, view: int) -> cached_outputs.Floats:
+        chosen = rows.selection[positions] if view == -1 else rows.fit[positions]
+        return model.outputs(task, "train", chosen, max(view, 0))
+
+    for number in processes.share(shards.missing()):
+        outputs = cached_outputs.each_row(made, shards.span(number), len(rows.fit), config.augment.views)
+        shards.keep(number, outputs, layout.pack(outputs))
+        context.progressed(number + 1, len(shards), "")
+    processes.wait()
+    path = context.scratch / "outputs.npy"
+    if processes.is_main():
+        shards.join(path)
+    width, error = shards.width_and_error()
+    facts = {
+        "augment": config.augment.model_dump(),
+        "views": config.augment.views,
+        "fitted": len(rows.fit),
+        "width": width,
+        "precision": config.precision,
+        "largest_rounding_error": error,
+    }
+    summary = f"{config.augment.views} views of {len(rows.fit):,} {task.item}s, {config.precision}, error {error:.2g} at most"
+    return Product(path, {**facts, "summary": summary})

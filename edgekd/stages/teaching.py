@@ -1,92 +1,150 @@
-"""What distilling and recovering from pruning share: options, batches, and one call that trains a student."""
+"""What every step that trains shares: options, batches, and one call that trains a model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from edgekd.artifact import Artifact
-from edgekd.data.splits import split_training
-from edgekd.data.views import AugmentConfig, view
+from edgekd import processes
+from edgekd.artifact import Artifact, Kind
+from edgekd.data.splits import TrainingRows
+from edgekd.data.views import AugmentConfig
+from edgekd.objectives.table import Losses
 from edgekd.stages.base import Context
+from edgekd.tasks.base import Rows, Task
 from edgekd.toml_file import Frozen
+
+if TYPE_CHECKING:
+    from edgekd.algorithms.training import Record
+    from edgekd.models.cached_outputs import CachedOutputs
+    from edgekd.models.predicting import Predictor
+    from edgekd.models.pupil import Lesson
+
+DEFAULT_LOSSES = [{"use": "z-scored-logits", "weight": 0.9}, {"use": "labels", "weight": 0.1}]
 
 
 class TeachingConfig(Frozen):
     """How a student is taught."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)]
-    loss: Literal["z-scored-logits", "logits"] = "z-scored-logits"
-    temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.9  # weight of the teacher; 1 - alpha goes to the labels
+    losses: Losses = Field(default=DEFAULT_LOSSES, validate_default=True)  # type: ignore[assignment]  # is parsed
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    accumulate: Annotated[int, Field(ge=1, le=4096)] = 1  # batches before a step
+    freeze: tuple[str, ...] = ()  # parameters that stay as they are, by how their names begin
+    live: bool = False  # run the teacher beside the student instead of reading its cached outputs
 
 
-def teach(module: Any, outputs: Artifact, config: TeachingConfig, context: Context) -> list[float]:
-    """Train ``module`` in place; return its quality on the selection rows after each epoch."""
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a model is taught from: rows, and the teacher's outputs or the teacher itself, or labels alone."""
+
+    task: Task
+    rows: TrainingRows
+    cached: CachedOutputs | None
+    teacher: Predictor | None  # runs beside the student
+    teacher_task: Task  # the same rows as the teacher reads them
+
+    @property
+    def views(self) -> int:
+        """How many views each row has."""
+        return 1 if self.cached is None else self.cached.views
+
+    def selection(self) -> Any:
+        """The teacher's outputs for the rows that are kept for choosing."""
+        if self.cached is not None:
+            return self.cached.selection()
+        if self.teacher is not None:
+            return self.teacher.outputs(self.teacher_task, "train", self.rows.selection)
+        return None
+
+    def lesson(self, positions: Rows, view: int) -> Lesson:
+        """One batch: this process's share of the inputs, the answers of all."""
+        import torch
+
+        from edgekd.models.pupil import Lesson
+        from edgekd.models.running import tensors
+
+        shares = [positions[rank :: processes.world()] for rank in range(processes.world())]
+        whole, own = np.concatenate(shares), self.rows.fit[shares[processes.rank()]]
+        labels = self.task.labels
+        return Lesson(
+            tensors(self.task.inputs("train", own, view)),
+            None if self.cached is None else torch.from_numpy(self.cached.fit(view, whole)),
+            None if labels is None else torch.from_numpy(labels[self.rows.fit[whole]]),
+            () if self.teacher_task is self.task else tensors(self.teacher_task.inputs("train", own, view)),
+        )
+
+
+def teach(module: Any, inputs: Sequence[Artifact], config: TeachingConfig, context: Context) -> Record:
+    """Train ``module`` in place on what ``inputs`` hold: the teacher's outputs or the teacher, and tokenizers."""
     import torch
 
-    from edgekd.algorithms import losses, training
-    from edgekd.models import loading
+    from edgekd.algorithms import training
+    from edgekd.models import loading, pupil
+    from edgekd.models.running import outputs_of
 
     torch.set_num_threads(context.threads)
-    data = context.data.set
-    rows = split_training(data.train.labels, context.data.config.selection, len(data.classes), context.seed)
-    teacher = torch.from_numpy(np.load(outputs.path))
-    augment = AugmentConfig(**outputs.facts["augment"])  # the views that the teacher saw
-    terms = losses.LossTerms(config.alpha, config.temperature, standardized=config.loss == "z-scored-logits")
+    torch.manual_seed(context.seed)  # of the losses' own projections
+    material = _material(inputs, context)
+    task, kept, fit = material.task, material.rows.selection, material.rows.fit
+    student = loading.channels_last(module)
+    pupil.freeze(student, config.freeze)
+    learner = pupil.Pupil(student.eval(), config.losses, getattr(material.teacher, "module", None))
+    learner.prepare(material.lesson(np.arange(min(2 * processes.world(), len(fit))), 0))
+    lengths, selection = task.lengths("train", fit), material.selection()
 
-    def batches(epoch: int) -> Iterator[training.Batch]:
-        index = epoch % augment.views
-        for positions in training.batch_rows(rows.fit, config.batch_size, context.seed, epoch):
-            chosen = rows.fit[positions]
-            images = view(data.train.images, chosen, index, augment)
-            yield training.Batch(
-                to_input(images),
-                teacher[index][torch.from_numpy(positions)],
-                torch.from_numpy(data.train.labels[chosen]),
-            )
+    def batches(epoch: int) -> Iterator[Lesson]:
+        for positions in training.batch_rows(fit, config.batch_size, context.seed, epoch, lengths):
+            yield material.lesson(positions, epoch % material.views)
 
-    schedule = training.Schedule(config.epochs, config.batch_size, config.learning_rate, config.weight_decay)
     course = training.Course(
         batches,
-        max(len(rows.fit) // config.batch_size, 1),
-        lambda logits, batch: losses.student_loss(logits, batch.teacher, batch.labels, terms),
-        lambda model: accuracy(model, data.train.images[rows.selection], data.train.labels[rows.selection]),
-        Path(context.partial / "checkpoint.pt"),
+        max(len(fit) // config.batch_size, 1),
+        lambda: task.quality(outputs_of(student, task, "train", kept), kept, selection),
+        context.partial / "checkpoint.pt",
         context.progressed,
     )
-    return training.fit(loading.channels_last(module), schedule, course)
+    record = training.fit(learner, _schedule(config), course)
+    student.requires_grad_(True)  # frozen for this step alone
+    return record
 
 
-def to_input(images: np.ndarray[Any, Any]) -> Any:
-    """Prepared images as a tensor in the memory layout that convolutions are fastest in."""
-    import torch
+def _schedule(config: TeachingConfig) -> Any:
+    from edgekd.algorithms.training import Schedule
 
-    from edgekd.tasks import image_classification
-
-    return torch.from_numpy(image_classification.prepare(images)).contiguous(memory_format=torch.channels_last)
-
-
-def logits_of(module: Any, images: np.ndarray[Any, Any], batch_size: int = 250) -> np.ndarray[Any, Any]:
-    """The logits (N, classes) of ``module`` for ``images`` (N, H, W, C)."""
-    import torch
-
-    with torch.inference_mode():
-        parts = [
-            module(to_input(images[start : start + batch_size])).numpy() for start in range(0, len(images), batch_size)
-        ]
-    return np.concatenate(parts)
+    return Schedule(
+        config.epochs,
+        config.batch_size,
+        config.learning_rate,
+        config.weight_decay,
+        optimizer=config.optimizer,
+        precision=config.precision,
+        accumulate=config.accumulate,
+    )
 
 
-def accuracy(module: Any, images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> float:
-    """Top-1 accuracy of ``module``."""
-    from edgekd.tasks import image_classification
+def _material(inputs: Sequence[Artifact], context: Context) -> Material:
+    """Sort out ``inputs``: the first tokenizer is the student's, a second one the live teacher's."""
+    from edgekd.models.cached_outputs import CachedOutputs
+    from edgekd.models.predicting import open_models
 
-    return float(image_classification.correct(logits_of(module, images), labels).mean())
+    tokenizers = [each for each in inputs if each.kind is Kind.TOKENIZER]
+    stored = next((each for each in inputs if each.kind is Kind.OUTPUTS), None)
+    models = [each for each in inputs if each.kind not in (Kind.TOKENIZER, Kind.OUTPUTS)]
+    task = context.task(tokenizers)
+    cached = None
+    if stored is not None:
+        cached = CachedOutputs.open(stored.path, stored.facts)
+        task = task.augmented(AugmentConfig(**stored.facts["augment"]))  # the views that the teacher saw
+    teacher = open_models(models, (), context.threads) if models else None
+    return Material(
+        task, task.rows(context.seed), cached, teacher, context.task(tokenizers[1:]) if len(tokenizers) > 1 else task
+    )

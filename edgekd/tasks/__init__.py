@@ -1,7 +1,79 @@
-"""Tasks: how inputs are prepared and how outputs are scored. A module each, and one line here."""
+"""Tasks: how inputs are prepared and outputs are scored. A module each, and one line here."""
 
-from types import ModuleType
+from __future__ import annotations
 
-from edgekd.tasks import image_classification
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
 
-TASKS: dict[str, ModuleType] = {image_classification.NAME: image_classification}
+from edgekd.data.sources import Source
+from edgekd.errors import BadInputError, nearest
+from edgekd.tasks import image_classification, text_classification, text_embedding
+from edgekd.tasks.base import Outputs, Task
+from edgekd.tasks.own import OwnTask
+from edgekd.toml_file import Frozen
+
+
+class TaskModule(Protocol):
+    """The names that a task's module defines."""
+
+    @property
+    def NAME(self) -> str:  # noqa: N802 (a module's constant)
+        """What a pipeline calls it."""
+
+    @property
+    def OUTPUTS(self) -> Outputs:  # noqa: N802
+        """What its models give."""
+
+    @property
+    def DEFAULTS(self) -> Mapping[str, Mapping[str, Any]]:  # noqa: N802
+        """For each step, the options that this task has other defaults for."""
+
+    @property
+    def DataConfig(self) -> type[Frozen]:  # noqa: N802
+        """The [data] table."""
+
+    def source(self, config: Any, cache: Path | None, /) -> Source[Any]:
+        """Where the data comes from; ``cache`` takes tables as files that can be mapped into memory."""
+
+    def open_task(self, data: Any, config: Any, tokenizer: Path | None, scratch: Path, /) -> Task:
+        """Bind the loaded data to the task."""
+
+
+TASKS: dict[str, TaskModule] = {
+    image_classification.NAME: image_classification,
+    text_classification.NAME: text_classification,
+    text_embedding.NAME: text_embedding,
+}
+
+
+def named(name: str) -> TaskModule | None:
+    """The task that a pipeline calls ``name``, one of the user's own if it is 'module:function'; None for no task."""
+    return OwnTask(name) if ":" in name else TASKS.get(name)
+
+
+class TaskData:
+    """A task's data: its digest and the data itself, each read when first asked for."""
+
+    def __init__(self, task: str, config: Any, cache: Path | None = None) -> None:
+        found = named(task)
+        if found is None:
+            raise BadInputError(f"found the task {task!r}", nearest(task, TASKS))
+        self.module = found
+        self.config = config
+        self.source = self.module.source(config, cache)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the data and of how it is split."""
+        return f"{self.source.digest()}:{self.config.selection}"
+
+    @cached_property
+    def set(self) -> Any:
+        """The data set, checked."""
+        return self.source.load()
+
+    def open(self, tokenizer: Path | None, scratch: Path) -> Task:
+        """The task with its data; ``scratch`` takes what doesn't fit into memory."""
+        return self.module.open_task(self.set, self.config, tokenizer, scratch)

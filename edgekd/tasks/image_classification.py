@@ -2,14 +2,86 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgekd.algorithms import shift
+from edgekd.data.dataset import DataSet, check
+from edgekd.data.dataset import Split as DataSplit
+from edgekd.data.sources import DataConfig, source
+from edgekd.data.views import AugmentConfig, view
+from edgekd.tasks.base import Arrays, Outputs, Rows, Scored, Split, Task
+
+__all__ = ["DEFAULTS", "NAME", "OUTPUTS", "DataConfig", "open_task", "source"]  # what a task's module defines
+
 NAME = "image-classification"
-METRIC = "top-1 accuracy"
+OUTPUTS = Outputs.LOGITS
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {}  # the steps' own defaults are those of this task
 MEAN, SCALE = 127.5, 127.5  # [0, 255] -> [-1, 1], the range that mobile models and MediaPipe expect
+
+
+def open_task(data: DataSet, config: DataConfig, _tokenizer: Path | None, _scratch: Path) -> Task:
+    """Bind images to the task."""
+    return ImageClassification(check(data), config.selection)
+
+
+class ImageClassification(Task):
+    """Images of one size, each of one class."""
+
+    metric = "top-1 accuracy"
+    item = "image"
+
+    def __init__(self, data: DataSet, selection: int, augment: AugmentConfig | None = None) -> None:
+        self.data = data
+        self.selection = selection
+        self.augment = augment or AugmentConfig()
+        self.title, self.classes, self.problems = data.title, data.classes, getattr(data, "problems", ())
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """The training images' classes."""
+        return self.data.train.labels
+
+    def count(self, split: Split) -> int:
+        """How many images a split has."""
+        return len(self._split(split))
+
+    def inputs(self, split: Split, rows: Rows, view: int = 0) -> Arrays:
+        """Prepared images; the views are of the training split alone."""
+        images = self._split(split).images
+        return {"image": prepare(_view(images, rows, view, self.augment))}
+
+    def score(self, outputs: npt.NDArray[Any]) -> Scored:
+        """1 for each image whose largest logit is its class's, else 0."""
+        labels = self.data.test.labels
+        return Scored(correct(outputs, labels), {"labels": labels})
+
+    def augmented(self, augment: AugmentConfig) -> Task:
+        """The same images with views."""
+        return ImageClassification(self.data, self.selection, augment)
+
+    def shifts(self) -> Mapping[str, tuple[float, ...]]:
+        """Noise, blur, brightness, darkness."""
+        return {name: each.levels for name, each in shift.IMAGE_SHIFTS.items()}
+
+    def under(self, kind: str | None, level: float, items: int, seed: int) -> Task:
+        """The first test images, put under a shift."""
+        images, labels = self.data.test.images[:items], self.data.test.labels[:items]
+        shown = images if kind is None else shift.shifted(kind, level, images, seed)
+        return ImageClassification(replace(self.data, test=DataSplit(shown, labels)), self.selection)
+
+    def _split(self, split: Split) -> DataSplit:
+        if split == "out_of_domain":
+            return DataSplit(self.data.test.images[:0], self.data.test.labels[:0])
+        return self.data.train if split == "train" else self.data.test
+
+
+_view = view  # the method's parameter hides the function's name
 
 
 def prepare(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgekd.algorithms.training import Batch, Course, Schedule, batch_rows, fit
+from edgekd.algorithms.training import Course, Record, Schedule, batch_rows, fit
 from edgekd.errors import StageError
 from edgekd.tasks.image_classification import prepare
 
@@ -22,6 +23,29 @@ class Stopped(BaseException):
     """As if the process had been killed."""
 
 
+@dataclass(frozen=True)
+class Bars:
+    """Images and their labels."""
+
+    inputs: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Pupil(nn.Module):
+    """A model that turns a batch into its loss."""
+
+    def __init__(self, student: nn.Module, factor: float = 1.0) -> None:
+        super().__init__()
+        self.student, self.factor = student, factor
+
+    def forward(self, batch: Bars, progress: float) -> Tensor:
+        assert 0 <= progress < 1
+        return functional.cross_entropy(self.student(batch.inputs), batch.labels) * self.factor
+
+
 class Lessons:
     """Batches of the tiny bars; notes the epochs that were taught, and can end one in its middle."""
 
@@ -30,22 +54,20 @@ class Lessons:
         self.taught: list[int] = []
         self.said: list[tuple[int, int, str]] = []
 
-    def __call__(self, epoch: int) -> Iterator[Batch]:
+    def __call__(self, epoch: int) -> Iterator[Bars]:
         self.taught.append(epoch)
         for number, positions in enumerate(batch_rows(ROWS, 20, 4, epoch)):
             if epoch == self.stop_in and number == 1:
                 raise Stopped
             rows = torch.from_numpy(positions)
-            yield Batch(INPUTS[rows], torch.zeros(len(rows), 3), LABELS[rows])
+            yield Bars(INPUTS[rows], LABELS[rows])
 
-    def course(self, folder: Path, factor: float = 1.0) -> Course:
-        def loss(logits: Tensor, batch: Batch) -> Tensor:
-            return functional.cross_entropy(logits, batch.labels) * factor
-
+    def train(self, student: nn.Module, schedule: Schedule, folder: Path, factor: float = 1.0) -> Record:
         def say(done: int, total: int, text: str) -> None:
             self.said.append((done, total, text))
 
-        return Course(self, 3, loss, right, folder / "partial" / "checkpoint.pt", say)
+        course = Course(self, 3, lambda: right(student), folder / "partial" / "checkpoint.pt", say)
+        return fit(Pupil(student, factor), schedule, course)
 
 
 def right(model: nn.Module) -> float:
@@ -69,28 +91,28 @@ def same(first: nn.Module, second: nn.Module) -> bool:
 
 def test_training_is_deterministic_and_learns(tmp_path: Path) -> None:
     first, second = model(), model()
-    qualities = fit(first, schedule(25), Lessons().course(tmp_path / "a"))
-    assert fit(second, schedule(25), Lessons().course(tmp_path / "b")) == qualities
+    record = Lessons().train(first, schedule(25), tmp_path / "a")
+    assert Lessons().train(second, schedule(25), tmp_path / "b") == record
     assert same(first, second)
     assert not same(first, model())
-    assert len(qualities) == 25
-    assert qualities[-1] > 0.9
+    assert len(record.qualities) == 25
+    assert record.qualities[-1] > 0.9
 
 
 @pytest.mark.parametrize("stop_in", [1, 2, 3])
 def test_a_killed_training_goes_on_to_the_same_weights(stop_in: int, tmp_path: Path) -> None:
     whole, stopped, resumed = model(), model(), tinynet.student()
-    qualities = fit(whole, schedule(), Lessons().course(tmp_path / "whole"))
+    qualities = Lessons().train(whole, schedule(), tmp_path / "whole")
     with pytest.raises(Stopped):
-        fit(stopped, schedule(), Lessons(stop_in).course(tmp_path / "cut"))
+        Lessons(stop_in).train(stopped, schedule(), tmp_path / "cut")
     lessons = Lessons()
-    assert fit(resumed, schedule(), lessons.course(tmp_path / "cut")) == qualities
+    assert lessons.train(resumed, schedule(), tmp_path / "cut") == qualities
     assert lessons.taught == list(range(stop_in, 4))
     assert same(resumed, whole)
 
 
 def test_a_checkpoint_is_put_in_place_whole(tmp_path: Path) -> None:
-    fit(model(), schedule(1), Lessons().course(tmp_path))
+    Lessons().train(model(), schedule(1), tmp_path)
     assert [path.name for path in (tmp_path / "partial").iterdir()] == ["checkpoint.pt"]
 
 
@@ -98,20 +120,20 @@ def test_a_half_written_checkpoint_is_not_taken_up(tmp_path: Path) -> None:
     (tmp_path / "partial").mkdir()
     (tmp_path / "partial" / "checkpoint.partial").write_bytes(b"half")
     lessons = Lessons()
-    fit(model(), schedule(1), lessons.course(tmp_path))
+    lessons.train(model(), schedule(1), tmp_path)
     assert lessons.taught == [0]
 
 
 def test_a_loss_that_is_no_number_fails_the_stage(tmp_path: Path) -> None:
     with pytest.raises(StageError) as caught:
-        fit(model(), schedule(), Lessons().course(tmp_path, factor=float("nan")))
+        Lessons().train(model(), schedule(), tmp_path, factor=float("nan"))
     assert caught.value.message == "the loss is nan in step 1 of 12 (epoch 1)"
     assert caught.value.hint.startswith("lower learning_rate")
 
 
 def test_progress_tells_epoch_loss_and_rate(tmp_path: Path) -> None:
     lessons = Lessons()
-    fit(model(), schedule(2), lessons.course(tmp_path))
+    lessons.train(model(), schedule(2), tmp_path)
     assert [(done, total) for done, total, _ in lessons.said] == [(step, 6) for step in range(1, 7)]
     assert lessons.said[-1][2].startswith("epoch 2/2 loss ")
     assert lessons.said[-1][2].endswith("/s")

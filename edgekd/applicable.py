@@ -1,0 +1,124 @@
+"""Applicable: what a pipeline's steps and losses need, held against what it has, before anything runs."""
+
+from __future__ import annotations
+
+from edgekd.errors import BadInputError
+from edgekd.models import encoder_folder
+from edgekd.objectives.base import Available, Need
+from edgekd.objectives.table import check, needs
+from edgekd.pipeline import Pipeline
+from edgekd.tasks import named
+from edgekd.tasks.base import Outputs
+
+TEXTS = ("text-classification", "text-embedding")
+
+
+def check_steps(pipeline: Pipeline) -> None:
+    """Refuse steps that don't fit the task, the teacher or the student.
+
+    Raises:
+        BadInputError: the first such step.
+
+    """
+    path, forms = pipeline.path, [each.form for each in pipeline.all_teachers]
+    if pipeline.task in TEXTS and pipeline.step("prune") is not None:
+        raise BadInputError(
+            f"{path}: found the stage 'prune' with {pipeline.task}, expected it with convolutions alone",
+            "an encoder is cut in [student]: layers, hidden, feed_forward, vocabulary",
+        )
+    trains = [use for use in ("distill", "prune", "finetune") if pipeline.step(use) is not None]
+    if "distill" not in trains and (len(forms) > 1 or forms[0] not in ("model", "encoder")):
+        raise BadInputError(
+            f"{path}: found no stage 'distill' and a teacher that is no torch module ({', '.join(forms)}), "
+            "expected one to export",
+            "add the stage 'distill' and a [student]",
+        )
+    if pipeline.student is not None and pipeline.student.layers is not None and forms != ["encoder"]:
+        raise BadInputError(f"{path}: found [student] layers, which are taken from a teacher given as encoder = '…'")
+    if "finetune" in trains and not _has_labels(pipeline):
+        raise BadInputError(f"{path}: found the stage 'finetune' with {pipeline.task}, which has no labels")
+    if pipeline.step("quantize").temperature and not _has_labels(pipeline):
+        raise BadInputError(f"{path}: found quantize temperature with {pipeline.task}, which has no probabilities")
+
+
+def check_losses(pipeline: Pipeline) -> None:
+    """Refuse losses that can't be computed from what the pipeline has.
+
+    Raises:
+        BadInputError: the first such loss, with the reason and its line.
+
+    """
+    for step in pipeline.stages:
+        if step.use not in ("distill", "prune", "finetune"):
+            continue
+        try:
+            check(step.config.losses, _available(pipeline))
+            _check_teacher(pipeline, step.use, step.config)
+        except ValueError as error:
+            raise BadInputError(f"{pipeline.path}:{step.line}: stage {step.use!r}: {error}") from None
+
+
+def _check_teacher(pipeline: Pipeline, use: str, config: object) -> None:
+    wanted = needs(config.losses)  # type: ignore[attr-defined]  # a TeachingConfig
+    if use == "finetune" and wanted - {Need.LABELS}:
+        raise ValueError("found losses that compare with a teacher, expected 'labels' alone: no teacher is there")
+    if wanted & {Need.STATES, Need.ATTENTION} and not config.live:  # type: ignore[attr-defined]  # likewise
+        raise ValueError("found losses that look inside the teacher, expected live = true: it runs beside the student")
+    if config.live and not _live_possible(pipeline):  # type: ignore[attr-defined]  # likewise
+        raise ValueError("found live = true and a teacher that is no torch module")
+
+
+def _available(pipeline: Pipeline) -> Available:
+    vectors = not _has_labels(pipeline)
+    student, teacher = _heads(pipeline)
+    return Available(
+        kind="vectors" if vectors else "logits",
+        has_labels=not vectors,
+        teacher_is_live_possible=_live_possible(pipeline),
+        attention=student is not None and student == teacher,
+        student_width=_student_width(pipeline) if vectors else None,
+        teacher_width=_teacher_width(pipeline) if vectors else None,
+    )
+
+
+def _has_labels(pipeline: Pipeline) -> bool:
+    found = named(pipeline.task)
+    return found is not None and found.OUTPUTS is Outputs.LOGITS
+
+
+def _live_possible(pipeline: Pipeline) -> bool:
+    found = pipeline.all_teachers
+    return len(found) == 1 and found[0].form in ("model", "encoder")
+
+
+def _heads(pipeline: Pipeline) -> tuple[int | None, int | None]:
+    """The attention heads of student and teacher, as far as their files say."""
+    teacher = pipeline.all_teachers[0]
+    theirs = _facts(pipeline, teacher.encoder).heads if teacher.encoder else None
+    wanted = pipeline.student
+    if wanted is None or (wanted.layers is not None and wanted.hidden is None):
+        return theirs, theirs
+    return (_facts(pipeline, wanted.encoder).heads if wanted.encoder else None), theirs
+
+
+def _teacher_width(pipeline: Pipeline) -> int | None:
+    found = pipeline.all_teachers
+    if len(found) > 1 or found[0].encoder is None:
+        return None
+    return _facts(pipeline, found[0].encoder).width
+
+
+def _student_width(pipeline: Pipeline) -> int | None:
+    wanted = pipeline.student
+    if wanted is None:
+        return None
+    if wanted.output_width is not None:
+        return wanted.output_width
+    if wanted.encoder is not None:
+        return _facts(pipeline, wanted.encoder).width
+    return _teacher_width(pipeline) if wanted.layers is not None and wanted.hidden is None else None
+
+
+def _facts(pipeline: Pipeline, name: str | None) -> encoder_folder.EncoderFacts:
+    trusted = any(each.trust_remote_code for each in pipeline.all_teachers)
+    return encoder_folder.check(pipeline.folder(str(name)), trust_remote_code=trusted)

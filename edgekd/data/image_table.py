@@ -1,0 +1,104 @@
+"""Images out of a table: a column of paths beside it or of encoded images, and a column of labels."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgekd.data import labels
+from edgekd.data.columns import Column
+from edgekd.data.dataset import DataSet, Split
+from edgekd.data.folder import decoded, stacked
+from edgekd.data.origins import Origin
+from edgekd.data.tables import Table, Wanted
+from edgekd.errors import BadInputError
+from edgekd.toml_file import Frozen
+
+SPLITS = ("train", "test")
+
+
+class ImageColumns(Frozen):
+    """[data] columns: what the columns are called."""
+
+    image: str = "image"  # a path relative to the table, the bytes of an image file, or both as ``datasets`` has them
+    label: str = "label"
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """Images of one size with labels, in tables.
+
+    Attributes:
+        origin: where the tables come from.
+        columns: their columns.
+
+    """
+
+    origin: Origin
+    columns: ImageColumns
+
+    def check(self) -> None:
+        """Refuse missing files and columns."""
+        self.origin.check(dict.fromkeys(SPLITS, self._wanted))
+
+    def digest(self) -> str:
+        """SHA-256 over the tables, and over the files that they name."""
+        total = hashlib.sha256(self.origin.digest(dict.fromkeys(SPLITS, self._wanted)).encode())
+        for split in SPLITS:
+            table = self.origin.open(split, self._wanted)
+            for row, value in enumerate(table.column(self.columns.image)):
+                if not isinstance(_embedded(value), bytes):
+                    total.update(hashlib.sha256(self._encoded(value, split, table.where, row)[0]).digest())
+        return total.hexdigest()
+
+    def load(self) -> DataSet:
+        """Decode every image into memory.
+
+        Raises:
+            BadInputError: a row without an image or a label, an image that can't be read, images of different sizes.
+
+        """
+        opened = {split: self.origin.open(split, self._wanted) for split in SPLITS}
+        found = {split: labels.of_table(table, self.columns.label) for split, table in opened.items()}
+        names = labels.classes(list(found.values()))
+        train, test = (
+            Split(self._images(table.column(self.columns.image), split, table), labels.numbers(found[split], names))
+            for split, table in opened.items()
+        )
+        absent = np.setdiff1d(np.arange(len(names)), train.labels)
+        if len(absent):
+            raise BadInputError(f"{opened['train'].where}: found no training image of the class {names[absent[0]]!r}")
+        return DataSet(f"{opened['train'].where}, tested on {opened['test'].where}", names, train, test)
+
+    @property
+    def _wanted(self) -> Wanted:
+        return Wanted((self.columns.image, self.columns.label))
+
+    def _images(self, column: Column, split: str, table: Table) -> Any:
+        encoded = (self._encoded(value, split, table.where, row) for row, value in enumerate(column))
+        return stacked([(decoded(io.BytesIO(raw), where), where) for raw, where in encoded])
+
+    def _encoded(self, value: Any, split: str, where: str, row: int) -> tuple[bytes, str]:
+        """An image's bytes, and what an error calls it."""
+        raw = _embedded(value)
+        if isinstance(raw, bytes):
+            return raw, f"{where}, row {row}"
+        name = value.get("path") if isinstance(value, dict) else value
+        if not isinstance(name, str) or not name:
+            raise BadInputError(
+                f"{where}, row {row}: found {name!r}, expected the path or the bytes of an image",
+                "[data] columns = { image = … } says which column has them",
+            )
+        path = self.origin.folder(split) / name
+        try:
+            return path.read_bytes(), str(path)
+        except OSError as error:
+            raise BadInputError(f"{where}, row {row}: found no readable image {path} ({error.strerror})") from error
+
+
+def _embedded(value: Any) -> Any:
+    return value.get("bytes") if isinstance(value, dict) else value

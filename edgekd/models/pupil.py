@@ -1,0 +1,99 @@
+"""The student in training: with the losses that it learns by and, where they look inside, a teacher that runs beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edgekd import processes
+from edgekd.algorithms.losses.recorder import Recorder
+from edgekd.algorithms.losses.signals import Signals, Sizes
+from edgekd.algorithms.losses.terms import Terms
+from edgekd.errors import BadInputError, nearest
+from edgekd.objectives.base import Need
+from edgekd.objectives.table import Loss, needs, pairs
+
+LIVE = frozenset({Need.STATES, Need.ATTENTION})
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One batch: what the student sees of it here, and the answers for the whole batch of all processes."""
+
+    inputs: tuple[Tensor, ...]
+    teacher: Tensor | None = None  # outputs for the whole batch, in the order of the processes' parts
+    labels: Tensor | None = None  # of the whole batch
+    teacher_inputs: tuple[Tensor, ...] = ()  # where the teacher runs beside the student
+
+    def __len__(self) -> int:
+        return len(self.inputs[0]) * processes.world()
+
+
+class Pupil(nn.Module):
+    """Calling it with a batch and the progress of the training gives the loss."""
+
+    def __init__(self, student: nn.Module, losses: Sequence[Loss], teacher: nn.Module | None = None) -> None:
+        super().__init__()
+        self.student, self.losses = student, tuple(losses)
+        self._teacher = [] if teacher is None else [teacher.eval()]  # in a list: it is no part of what is trained
+        self._pairs = {need: pairs(losses, need) for need in LIVE}
+        self.terms: nn.Module | None = None
+
+    def prepare(self, batch: Lesson) -> None:
+        """Size the losses' own projections by one batch."""
+        with torch.no_grad():
+            self.terms = Terms(self.losses, Sizes.of(self._signals(batch)))
+
+    def forward(self, batch: Lesson, progress: float) -> Tensor:
+        """The weighted losses of a batch."""
+        if self.terms is None:
+            raise RuntimeError("prepare() comes first")
+        total: Tensor = self.terms(self._signals(batch), progress)[0]
+        return total
+
+    def _signals(self, batch: Lesson) -> Signals:
+        with self._recording(self.student, 0) as seen:
+            outputs = processes.gather(self.student(*batch.inputs))
+        teacher, taught = batch.teacher, _Nothing()
+        if self._teacher:
+            with torch.no_grad(), self._recording(self._teacher[0], 1) as taught:
+                teacher = processes.gather(self._teacher[0](*(batch.teacher_inputs or batch.inputs)))
+        mask = batch.inputs[1] if len(batch.inputs) == 2 else None
+        return Signals(outputs, teacher, batch.labels, mask, seen.states, taught.states, seen.maps, taught.maps)
+
+    def _recording(self, model: nn.Module, side: int) -> AbstractContextManager[Recorder | _Nothing]:
+        states, maps = ([pair[side] for pair in self._pairs[need]] for need in (Need.STATES, Need.ATTENTION))
+        return Recorder(model, states, maps) if states or maps else nullcontext(_Nothing())
+
+
+class _Nothing:
+    """What was recorded where nothing is."""
+
+    states: Mapping[str, Tensor] = {}
+    maps: Mapping[str, Tensor] = {}
+
+
+def is_live(losses: Sequence[Loss]) -> bool:
+    """Whether a loss looks inside the teacher, which then runs beside the student."""
+    return bool(needs(losses) & LIVE)
+
+
+def freeze(module: nn.Module, beginnings: Iterable[str]) -> None:
+    """Leave the parameters whose names begin so, at any depth, as they are.
+
+    Raises:
+        BadInputError: no parameter has such a name.
+
+    """
+    names = [name for name, _ in module.named_parameters()]
+    for beginning in beginnings:
+        found = [name for name in names if f".{name}".find(f".{beginning}") >= 0]
+        if not found:
+            parts = {part for name in names for part in name.split(".")}
+            raise BadInputError(f"freeze: found no parameter {beginning!r} in the student", nearest(beginning, parts))
+        for name in found:
+            module.get_parameter(name).requires_grad_(False)

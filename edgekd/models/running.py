@@ -1,0 +1,49 @@
+"""Run a torch module on a task's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from edgekd.tasks.base import Arrays, Rows, Split, Task
+
+BATCH = 250
+BATCH_TOKENS = 16_384  # attention takes memory with the square of a text's length
+
+
+def tensors(arrays: Arrays) -> tuple[Tensor, ...]:
+    """Inputs as tensors, images (N, C, H, W) in the memory layout that convolutions are fastest in."""
+    made = (torch.from_numpy(np.ascontiguousarray(values)) for values in arrays.values())
+    return tuple(each.contiguous(memory_format=torch.channels_last) if each.ndim == 4 else each for each in made)
+
+
+def outputs_of(module: nn.Module, task: Task, split: Split, rows: Rows, view: int = 0) -> npt.NDArray[Any]:
+    """The outputs (rows, width) of ``module``, in the order of ``rows``; texts of like length run together."""
+    lengths = task.lengths(split, rows)
+    order = np.arange(len(rows)) if lengths is None else np.argsort(lengths, kind="stable")
+    with torch.inference_mode():
+        outputs = np.concatenate(
+            [
+                module(*tensors(task.inputs(split, rows[chosen], view))).float().numpy()
+                for chosen in _batches(order, None if lengths is None else lengths[order])
+            ]
+        )
+    unsorted = np.empty_like(outputs)
+    unsorted[order] = outputs
+    return unsorted
+
+
+def _batches(order: Rows, lengths: npt.NDArray[np.int64] | None) -> Iterator[Rows]:
+    """Parts of ``order``: BATCH rows each, or fewer where their ascending ``lengths`` would make too many tokens."""
+    start = 0
+    while start < len(order):
+        size = BATCH
+        if lengths is not None:
+            size = max(1, min(BATCH, BATCH_TOKENS // max(int(lengths[start : start + BATCH][-1]), 1)))
+        yield order[start : start + size]
+        start += size

@@ -1,0 +1,234 @@
+"""A student made out of its teacher: some of its layers, channels, neurons and tokens, and a narrower output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgekd.data.vocabulary import Ids
+from edgekd.errors import BadInputError
+from edgekd.models import loading, widths
+from edgekd.models.encoder import Classifier, Encoder, output_width
+from edgekd.models.families import Family, backbone_of, family
+from edgekd.models.loading import ModelSpec
+from edgekd.models.widths import State
+
+TOKEN_KEYS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
+Choice = int | Sequence[int] | Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the student has; None leaves it as the teacher has it."""
+
+    layers: Choice | None = None  # see chosen_layers
+    hidden: int | None = None  # residual channels, whole heads
+    feed_forward: int | None = None  # neurons of a feed-forward block
+    positions: int | None = None  # the longest text in tokens
+    vocabulary: Ids | None = None  # the ids kept, as edgekd.data.vocabulary.trim returns them
+    width: int | None = None  # of the vectors
+
+
+def smaller(
+    teacher: nn.Module, spec: ModelSpec, sizes: Sizes, vectors: Tensor | None = None
+) -> tuple[nn.Module, ModelSpec]:
+    """Make the student; the teacher stays as it is.
+
+    ``vectors`` (N, D) are the teacher's of some texts, needed for another ``width``: the new linear head holds their
+    principal components, the first ones first. A narrower ``hidden`` without ``width`` gets a head back to D.
+
+    Raises:
+        BadInputError: a family whose layers aren't known by name, or sizes that the teacher doesn't have.
+
+    """
+    prefix, backbone = backbone_of(teacher)
+    known = family(str(backbone.config.model_type), "a student made of its teacher")
+    state = {key: value.detach().clone() for key, value in teacher.state_dict().items()}
+    config = dict(spec.options["config"])
+    layers = chosen_layers(sizes.layers, int(config[known.sizes["layers"]]))
+    _keep_layers(state, f"{prefix}.{known.layers}.", layers)
+    config[known.sizes["layers"]] = len(layers)
+    view = widths.Layers(state, f"{prefix}.", known, len(layers))
+    _cut_feed_forward(view, config, sizes.feed_forward)
+    channels = _cut_hidden(view, config, sizes.hidden)
+    _cut_tables(view, config, sizes)
+    options = {**spec.options, "config": config}
+    if channels is not None:
+        _cut_readers(teacher, state, prefix, channels)
+    if isinstance(teacher, Encoder):
+        options["head"] = _new_head(teacher, state, sizes.width, channels, vectors)
+    elif sizes.width is not None:
+        raise BadInputError(f"width: found {sizes.width} for a classifier, expected none: its outputs are its classes")
+    made = ModelSpec(spec.factory, options)
+    module = loading.load_into(loading.build(made, "[student]"), state, "[student]")
+    return module.eval(), made
+
+
+def chosen_layers(choice: Choice | None, count: int) -> tuple[int, ...]:
+    """Return the layers that a student takes of ``count``.
+
+    A number n takes evenly spaced ones, floor(i * count / n) for i = 0 .. n - 1: the first is always among them. A
+    table {first = n} takes the first n, a list takes what it names, in rising order.
+
+    >>> chosen_layers(3, 6), chosen_layers({"first": 2}, 6), chosen_layers([1, 5], 6)
+    ((0, 2, 4), (0, 1), (1, 5))
+
+    Raises:
+        BadInputError: more layers than there are, none, or a list that doesn't rise.
+
+    """
+    match choice:
+        case None:
+            return tuple(range(count))
+        case int():
+            chosen = tuple(i * count // choice for i in range(choice))
+        case Mapping():
+            chosen = tuple(range(choice.get("first", 0)))
+        case _:
+            chosen = tuple(choice)
+    if not chosen or min(chosen) < 0 or max(chosen) >= count or list(chosen) != sorted(set(chosen)):
+        raise BadInputError(
+            f"layers: found {choice!r}, expected 1 to {count}, {{ first = 1 to {count} }}, or a rising list "
+            f"of 0 to {count - 1}: the teacher has {count} layers"
+        )
+    return chosen
+
+
+def pca_head(vectors: Tensor, width: int) -> Tensor:
+    """Return the ``width`` main directions of ``vectors`` (N, D), the first ones first: (width, D), orthonormal rows.
+
+    They are the eigenvectors of V^T V with the largest eigenvalues, each with its largest entry positive. The mean
+    isn't taken out, so that W v keeps as much of the dot products v . v' as ``width`` directions can, and the first k
+    rows are the head of width k (Matryoshka). Source: Eckart and Young 1936, https://doi.org/10.1007/BF02288367
+
+    Measured on all-MiniLM-L6-v2 (384 to 128; 3,000 texts; 1,000 pairs of WordNet's held out): example-to-gloss MRR
+    0.319 of 0.340 this way and 0.326 with the mean taken out, but the correlation of all cosines with the teacher's
+    is 0.974 this way and 0.857 with the mean taken out. The student's losses are on cosines.
+
+    >>> pca_head(torch.tensor([[0.0, 2.0], [1.0, 0.0], [0.0, -2.0]]), 1).tolist()
+    [[0.0, 1.0]]
+
+    Raises:
+        BadInputError: more directions than D, or than there are vectors.
+
+    """
+    count, full = vectors.shape
+    if not 1 <= width <= min(count, full):
+        raise BadInputError(
+            f"width: found {width}, expected 1 to {min(count, full)}: {count} vectors of width {full} were given"
+        )
+    double = vectors.double()
+    directions: Tensor = torch.linalg.eigh(double.T @ double).eigenvectors.flip(1)[:, :width].T
+    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+    return (directions * largest.sign()).float() + 0.0  # no negative zeros
+
+
+def _keep_layers(state: State, prefix: str, layers: tuple[int, ...]) -> None:
+    for key in [key for key in state if key.startswith(prefix)]:
+        number, rest = key.removeprefix(prefix).split(".", 1)
+        value = state.pop(key)
+        if int(number) in layers:
+            state[f"{prefix}{layers.index(int(number))}.{rest}"] = value  # never above its old number
+
+
+def _cut_feed_forward(view: widths.Layers, config: dict[str, Any], count: int | None) -> None:
+    key = view.known.sizes["feed_forward"]
+    if count is None:
+        return
+    _refuse_beyond("feed_forward", count, int(config[key]))
+    widths.cut_feed_forward(view, count)
+    config[key] = count
+
+
+def _cut_hidden(view: widths.Layers, config: dict[str, Any], count: int | None) -> Tensor | None:
+    hidden, heads = (int(config[view.known.sizes[key]]) for key in ("hidden", "heads"))
+    if count is None or count == hidden:
+        return None
+    _refuse_beyond("hidden", count, hidden)
+    if count % (hidden // heads):
+        raise BadInputError(
+            f"hidden: found {count}, expected a multiple of {hidden // heads}: the teacher's heads are that wide, "
+            "and a student keeps whole heads"
+        )
+    channels = widths.cut_hidden(view, count, heads)
+    config[view.known.sizes["hidden"]], config[view.known.sizes["heads"]] = count, count * heads // hidden
+    return channels
+
+
+def _cut_tables(view: widths.Layers, config: dict[str, Any], sizes: Sizes) -> None:
+    """Cut the embeddings of tokens and positions."""
+    words, positions = (f"{view.prefix}embeddings.{name}_embeddings.weight" for name in ("word", "position"))
+    if sizes.positions is not None:
+        skipped = int(config["pad_token_id"]) + 1 if view.known.first_position else 0
+        _refuse_beyond("positions", sizes.positions, len(view.state[positions]) - skipped)
+        view.state[positions] = view.state[positions][: sizes.positions + skipped]
+        config["max_position_embeddings"] = sizes.positions + skipped
+    if sizes.vocabulary is not None:
+        kept = torch.from_numpy(sizes.vocabulary)
+        _refuse_beyond("vocabulary", int(kept.max()) + 1, len(view.state[words]))
+        view.state[words] = view.state[words][kept]
+        config["vocab_size"] = len(kept)
+        config.update(_token_ids(config, sizes.vocabulary.tolist(), view.known))
+
+
+def _token_ids(config: Mapping[str, Any], kept: list[int], known: Family) -> dict[str, int | None]:
+    """The special tokens' new ids; one that isn't kept is none."""
+    new = {old: index for index, old in enumerate(kept)}
+    found = {key: new.get(config[key]) for key in TOKEN_KEYS if isinstance(config.get(key), int)}
+    if known.first_position and found.get("pad_token_id") != config.get("pad_token_id"):
+        raise BadInputError(
+            f"vocabulary: found ids that move the padding token from {config.get('pad_token_id')}, expected it to "
+            "stay: this family counts positions from it",
+            "keep all ids up to the padding token's",
+        )
+    return found
+
+
+def _cut_readers(teacher: nn.Module, state: State, prefix: str, channels: Tensor) -> None:
+    """Cut the linear layers behind the backbone that read its channels."""
+    if isinstance(teacher, Encoder | Classifier):
+        inner, start = (teacher, "") if isinstance(teacher, Encoder) else (teacher.encoder, "encoder.")
+        head = [f"{start}head"] if inner.head is not None else []
+        behind = ["classifier"] if isinstance(teacher, Classifier) else []
+        first = [*(f"{start}dense.{i}.linear" for i in range(len(inner.dense))), *head, *behind][:1]
+        for name in first:
+            widths.cut_inputs(state, name, channels)
+        return
+    backbone = f"{prefix}."
+    for name in [key.removesuffix(".weight") for key in state if key.endswith(".weight")]:
+        if not name.startswith(backbone) or name.startswith(f"{backbone}pooler."):
+            widths.cut_inputs(state, name, channels)
+            if state[f"{name}.weight"].shape[0] == teacher.get_submodule(name).in_features:  # width to width
+                widths.cut_outputs(state, name, channels)
+
+
+def _new_head(
+    teacher: Encoder, state: State, width: int | None, channels: Tensor | None, vectors: Tensor | None
+) -> int | None:
+    """Put the student's head into ``state``; return its width, None without a head."""
+    old = state.pop("head.weight", None)
+    if width is not None:
+        if vectors is None:
+            raise BadInputError(f"width: found {width} without the teacher's vectors, from which the head is made")
+        directions = pca_head(vectors, width)
+        if old is None:
+            old = directions
+            if channels is not None and not len(teacher.dense):
+                old = directions[:, channels]
+        else:
+            old = directions @ old
+    elif old is None and channels is not None and not len(teacher.dense):
+        old = torch.eye(output_width(teacher))[:, channels]
+    if old is None:
+        return None
+    state["head.weight"] = old
+    return len(old)
+
+
+def _refuse_beyond(what: str, found: int, most: int) -> None:
+    if not 1 <= found <= most:
+        raise BadInputError(f"{what}: found {found}, expected 1 to {most}: a student is made of what its teacher has")

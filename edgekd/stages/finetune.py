@@ -1,0 +1,29 @@
+"""Fine-tune: train a model on the labels of its own data, without a teacher."""
+
+from __future__ import annotations
+
+from edgekd.artifact import Artifact, Kind
+from edgekd.stages.base import Context
+from edgekd.stages.teaching import TeachingConfig, teach
+from edgekd.store import Product
+
+VERSION = 1
+CONSUMES = ((Kind.TORCH,),)
+PRODUCES = Kind.TORCH
+LIBRARIES = ("torch", "numpy")
+READS_DATA = True
+
+
+class Config(TeachingConfig):
+    """Train on the labels alone (losses: labels)."""
+
+
+def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
+    """Train, and keep the weights of the last epoch."""
+    from edgekd.models import loading
+
+    module, spec = loading.load(inputs[0].path)
+    record = teach(module, inputs[1:], config, context)
+    summary = f"selection quality {record.qualities[-1]:.1%} in {config.epochs} epochs"
+    facts = {"selection_quality": record.qualities, "epoch_losses": record.losses, "summary": summary}
+    return Product(loading.save(module, spec, context.scratch / "model.safetensors"), facts)

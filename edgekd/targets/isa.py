@@ -1,0 +1,25 @@
+"""The instruction set that INT8 files are made for: it decides how they store their numbers."""
+
+from __future__ import annotations
+
+import platform
+
+from edgekd.device import Device
+from edgekd.profile.conditions import host_conditions
+from edgekd.stages.quantizing import Isa
+
+
+def target_isa(device: Device) -> Isa:
+    """The instruction set of ``device``."""
+    if device.is_host:
+        return host_isa()
+    if device.arch == "arm64":
+        return "arm64"
+    return "x86-vnni" if device.has("vnni") else "x86"
+
+
+def host_isa() -> Isa:
+    """The instruction set of this machine."""
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return "arm64"
+    return "x86-vnni" if "vnni" in host_conditions()["isa"] else "x86"

@@ -1,0 +1,87 @@
+"""A task of the user's own: 'module:function' that returns a Task; the [data] table holds the function's options."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from edgekd import dotted
+from edgekd.errors import BadInputError
+from edgekd.tasks.base import Outputs, Task
+from edgekd.toml_file import Frozen
+
+WHERE = "task"
+
+
+class OwnConfig(Frozen):
+    """The [data] table: ``selection``, and whatever the function takes."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    selection: Annotated[int, Field(ge=1)] = 500
+
+    def beside(self, folder: Path) -> OwnConfig:
+        """The same: what the function's options mean is the function's business."""
+        del folder
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is handed to the function."""
+        return dict(self.model_extra or {})
+
+
+@dataclass(frozen=True)
+class OwnSource:
+    """Calls the function; the data counts by the function's file and options."""
+
+    name: str
+    options: Mapping[str, Any]
+
+    def check(self) -> None:
+        """Refuse a module that isn't there."""
+        dotted.source(self.name, WHERE)
+
+    def digest(self) -> str:
+        """SHA-256 of the module's file and the options."""
+        return hashlib.sha256(
+            (dotted.digest(self.name, WHERE) + json.dumps(self.options, sort_keys=True, default=str)).encode()
+        ).hexdigest()
+
+    def load(self) -> Task:
+        """Return the function's task."""
+        function = dotted.function(self.name, WHERE)
+        try:
+            made = function(**self.options)
+        except Exception as error:  # whatever a user's function raises
+            raise BadInputError(f"{WHERE}: {self.name} raised {type(error).__name__}: {error}") from error
+        if not isinstance(made, Task):
+            raise BadInputError(
+                f"{WHERE}: {self.name} returned a {type(made).__name__}, expected edgekd.tasks.base.Task"
+            )
+        return made
+
+
+class OwnTask:
+    """What a task's module defines, for a task that lies outside edgekd."""
+
+    OUTPUTS = Outputs.LOGITS  # as far as a plan can know; the task itself may give vectors
+    DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
+    DataConfig = OwnConfig
+
+    def __init__(self, name: str) -> None:
+        self.NAME = name
+
+    def source(self, config: OwnConfig, _cache: Path | None) -> OwnSource:
+        """Where the data comes from."""
+        return OwnSource(self.NAME, config.options)
+
+    def open_task(self, data: Task, config: OwnConfig, _tokenizer: Path | None, _scratch: Path) -> Task:
+        """The function's task, with the pipeline's number of rows for choosing."""
+        data.selection = config.selection
+        return data

@@ -1,0 +1,218 @@
+"""Wiring: which steps a pipeline needs for a device, and which artifacts each of them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from edgekd.device import Device
+from edgekd.limits import Limit
+from edgekd.objectives.table import parse
+from edgekd.origins import Origins
+from edgekd.pipeline import Pipeline, QuantizeStep
+from edgekd.profile.conditions import host_fingerprint
+from edgekd.stages import calibration, evaluate, profile, quantize_onnx, quantize_tflite, shift, smaller, teacher_outputs
+from edgekd.stages.base import NoConfig
+from edgekd.tasks import named
+from edgekd.tasks.base import Outputs
+from edgekd.targets.isa import target_isa
+from edgekd.toml_file import Frozen
+
+TEXT_TASKS = ("text-classification", "text-embedding")
+TRAINING = ("distill", "prune", "finetune")
+LABELS_ALONE = parse([{"use": "labels"}])
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line adds to pipeline and device."""
+
+    limits: tuple[Limit, ...] = ()
+    control: bool = False
+    quick: bool = False
+    threads: int = 1
+    require: str | None = None  # the least provenance that is judged
+    allow_inconclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One step: a stage, its options, and the names of the steps whose artifacts it takes."""
+
+    name: str
+    stage: str
+    config: Frozen
+    inputs: tuple[str, ...] = ()
+
+
+def float_names(pipeline: Pipeline) -> dict[str, str]:
+    """The float models that training steps give, by the step, in order; the last one is 'student_float'.
+
+    >>> from edgekd.pipeline import load
+    >>> float_names(load("default"))
+    {'distill': 'student_unpruned', 'prune': 'student_float'}
+    """
+    steps = [use for use in TRAINING if pipeline.step(use) is not None]
+    before = {"distill": "student_unpruned" if "prune" in steps else "student_distilled", "prune": "student_pruned"}
+    return {use: "student_float" if use == steps[-1] else before[use] for use in steps}
+
+
+def final_float(pipeline: Pipeline) -> str:
+    """The float model that is exported: the last student, or the teacher itself."""
+    return next(reversed(float_names(pipeline).values()), "teacher")
+
+
+def has_labels(pipeline: Pipeline) -> bool:
+    """Whether the task has labels to train on."""
+    found = named(pipeline.task)
+    return found is not None and found.OUTPUTS is Outputs.LOGITS
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """All steps of one build."""
+
+    pipeline: Pipeline
+    device: Device
+    options: Options
+    formats: tuple[str, ...]
+
+    @cached_property
+    def origins(self) -> Origins:
+        """The steps that load what the user brings."""
+        return Origins(self.pipeline)
+
+    @property
+    def final(self) -> str:
+        """The float model that is exported."""
+        return final_float(self.pipeline)
+
+    @property
+    def unpruned(self) -> str | None:
+        """The student that pruning starts from, where it is not the teacher."""
+        return float_names(self.pipeline).get("distill") if self.pipeline.step("prune") is not None else None
+
+    def nodes(self) -> Iterator[Node]:
+        """Every step, each after those whose artifacts it takes."""
+        for name, stage, config, inputs in self.origins.steps():
+            yield Node(name, stage, config, inputs)
+        yield from self._training()
+        yield from self._files()
+        yield from self._evaluations()
+        yield from self._profiles()
+
+    def _training(self) -> Iterator[Node]:
+        pipeline, teachers = self.pipeline, self.origins.teachers
+        steps = float_names(pipeline)
+        if steps and any(not pipeline.step(use).live for use in steps if use != "finetune"):
+            config = teacher_outputs.Config(
+                **pipeline.teacher_outputs.model_dump(), augment=pipeline.augment, shares=self.origins.weights
+            )
+            yield Node("teacher_outputs", "teacher_outputs", config, (*teachers, *self._reader("teacher")))
+        start = "teacher"
+        if "distill" in steps:
+            start = "student_start"
+            yield from self._student_start()
+        for use, name in steps.items():
+            config = pipeline.step(use)
+            yield Node(name, use, config, self._lesson(use, start))
+            if use == "distill" and self.options.control and has_labels(pipeline):
+                labels_alone = config.model_copy(update={"losses": LABELS_ALONE, "live": False})
+                yield Node("control", "distill", labels_alone, self._lesson("control", start))
+            start = name
+
+    def _lesson(self, use: str, start: str) -> tuple[str, ...]:
+        """What a training step takes: the model, then the teacher's outputs or the teacher, then the tokenizers."""
+        reader = self._reader(start)
+        if use == "finetune":
+            return (start, *reader)
+        step = self.pipeline.step("distill" if use == "control" else use)
+        if not step.live:
+            return (start, "teacher_outputs", *reader)
+        if use == "control":
+            return (start, *reader)
+        return (start, *self.origins.teachers, *dict.fromkeys((*reader, *self._reader("teacher"))))
+
+    def _student_start(self) -> Iterator[Node]:
+        wanted = self.pipeline.student
+        if wanted is not None and wanted.layers is not None:
+            layers = wanted.layers if isinstance(wanted.layers, int | tuple) else {"first": wanted.layers.first}
+            config = smaller.Config(
+                layers=layers, hidden=wanted.hidden, feed_forward=wanted.feed_forward, output_width=wanted.output_width
+            )
+            vectors = () if wanted.output_width is None else ("teacher_outputs",)
+            yield Node("student_start", "smaller", config, ("teacher", "tokenizer", *vectors))
+        else:
+            name, stage, student, inputs = self.origins.student()
+            yield Node(name, stage, student, inputs)
+
+    def _files(self) -> Iterator[Node]:
+        pipeline = self.pipeline
+        quantize: QuantizeStep = pipeline.step("quantize") or QuantizeStep()
+        reader = self._reader(self.final)
+        yield Node("calibration", "calibration", calibration.Config(samples=quantize.calibration_samples), reader)
+        for form in self.formats:
+            if self.origins.is_torch:
+                yield Node(f"teacher_{form}", f"export_{form}", NoConfig(), ("teacher", *self._reader("teacher")))
+            yield Node(f"{form}_float", f"export_{form}", NoConfig(), (self.final, *reader))
+            stage = quantize_onnx if form == "onnx" else quantize_tflite
+            config = stage.Config(method=quantize.method, isa=target_isa(self.device))
+            yield Node(f"{form}_int8", f"quantize_{form}", config, (f"{form}_float", "calibration"))
+        if self.unpruned is not None and self.formats:
+            form = self.formats[0]
+            yield Node(f"{form}_unpruned", f"export_{form}", NoConfig(), (self.unpruned, *self._reader(self.unpruned)))
+
+    def _evaluations(self) -> Iterator[Node]:
+        quantize: QuantizeStep = self.pipeline.step("quantize") or QuantizeStep()
+        config = evaluate.Config(shares=self.origins.weights)
+        yield Node("evaluate teacher", "evaluate", config, (*self.origins.teachers, *self._reader("teacher")))
+        names = []
+        if self.pipeline.step("distill") is not None:
+            control = self.options.control and has_labels(self.pipeline)
+            names += ["student_start", *(["control"] if control else [])]
+        names += float_names(self.pipeline).values()
+        names += [f"{form}_{kind}" for form in self.formats for kind in ("float", "int8")]
+        for name in names:
+            fitted = evaluate.Config(temperature=quantize.temperature and name.endswith("_int8"))
+            yield Node(f"evaluate {name}", "evaluate", fitted, (name, *self._reader(name)))
+        if self.pipeline.task in TEXT_TASKS and self.pipeline.proof.tfidf:
+            yield Node("evaluate tfidf", "tfidf", NoConfig())
+        yield from self._shifts()
+
+    def _shifts(self) -> Iterator[Node]:
+        """The same test items, noisier: the teacher, the float student, and what is shipped."""
+        items = self.pipeline.proof.shift_items
+        if items == 0 or ":" in self.pipeline.task:
+            return
+        config = shift.Config(items=items, shares=self.origins.weights)
+        teachers = (*self.origins.teachers, *self._reader("teacher"))
+        if self.origins.can_run:
+            yield Node("shift teacher", "shift", config, teachers)
+        for name in dict.fromkeys((self.final, *(f"{form}_int8" for form in self.formats))):
+            if name != "teacher":
+                yield Node(f"shift {name}", "shift", shift.Config(items=items), (name, *self._reader(name)))
+
+    def _profiles(self) -> Iterator[Node]:
+        names = [f"teacher_{form}" for form in self.formats if self.origins.is_torch]
+        names += [f"{form}_{kind}" for form in self.formats for kind in ("float", "int8")]
+        if self.unpruned is not None and self.formats:
+            names.append(f"{self.formats[0]}_unpruned")
+        for name in names:
+            yield Node(f"profile {name}", "profile", self._profile(name), (name, *self._reader(name)))
+
+    def _profile(self, name: str) -> profile.Config:
+        quick, device = self.options.quick, self.device
+        # a minute for what is judged by it, five seconds for what is shown beside a prediction
+        seconds = 60.0 if device.is_host and name.endswith("_int8") else 5.0
+        return profile.Config(
+            artifact=name,
+            threads=device.threads if device.is_host else self.options.threads,
+            min_runs=64 if quick else 1024,
+            min_seconds=0.5 if quick else seconds,
+            machine=host_fingerprint(),
+        )
+
+    def _reader(self, model: str) -> tuple[str, ...]:
+        """The tokenizer by which a model reads, as a step's input; none where the task has no texts."""
+        return self.origins.reader(of_teacher=model.startswith("teacher"))
