@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from edgekd.errors import BadInputError
-from edgekd.models import encoder_folder
+from edgekd.limits import Limit
+from edgekd.models import encoder_folder, outputs_table
 from edgekd.objectives.base import Available, Need
 from edgekd.objectives.table import check, needs
 from edgekd.pipeline import Pipeline
-from edgekd.tasks import named
+from edgekd.tasks import TaskData, named
 from edgekd.tasks.base import Outputs
 
 TEXTS = ("text-classification", "text-embedding")
+LABELS_ALONE = "found losses that compare with a teacher, expected 'labels' alone: no teacher is there"
 
 
 def check_steps(pipeline: Pipeline) -> None:
@@ -33,12 +39,37 @@ def check_steps(pipeline: Pipeline) -> None:
             "expected one to export",
             "add the stage 'distill' and a [student]",
         )
+    if "outputs" in forms and pipeline.augment.views > 1:
+        raise BadInputError(
+            f"{path}: found [augment] views = {pipeline.augment.views} and a teacher given as outputs = '…', "
+            "expected views = 1: its table has one output for a row",
+            "leave [augment] out, or give the teacher itself",
+        )
     if pipeline.student is not None and pipeline.student.layers is not None and forms != ["encoder"]:
         raise BadInputError(f"{path}: found [student] layers, which are taken from a teacher given as encoder = '…'")
     if "finetune" in trains and not _has_labels(pipeline):
         raise BadInputError(f"{path}: found the stage 'finetune' with {pipeline.task}, which has no labels")
     if pipeline.step("quantize").temperature and not _has_labels(pipeline):
         raise BadInputError(f"{path}: found quantize temperature with {pipeline.task}, which has no probabilities")
+
+
+def check_teachers(pipeline: Pipeline) -> None:
+    """Refuse a fine-tuning of the teacher that has nothing to learn from, or a loss that would compare it with another.
+
+    Raises:
+        BadInputError: the first such teacher.
+
+    """
+    for teacher in pipeline.all_teachers:
+        if teacher.finetune is None:
+            continue
+        where = f"{pipeline.path}: [teacher.finetune]"
+        if teacher.form not in ("model", "encoder"):
+            raise BadInputError(f"{where}: found a teacher given as {teacher.form} = '…', expected a torch module")
+        if not _has_labels(pipeline):
+            raise BadInputError(f"{where}: found {pipeline.task}, which has no labels")
+        if needs(teacher.finetune.losses) - {Need.LABELS}:
+            raise BadInputError(f"{where}: {LABELS_ALONE}")
 
 
 def check_losses(pipeline: Pipeline) -> None:
@@ -58,10 +89,36 @@ def check_losses(pipeline: Pipeline) -> None:
             raise BadInputError(f"{pipeline.path}:{step.line}: stage {step.use!r}: {error}") from None
 
 
+def check_tables(pipeline: Pipeline, data: TaskData, limits: Sequence[Limit]) -> bool:
+    """Hold the teachers' tables of outputs against the data; return whether the teachers can be scored.
+
+    A teacher is scored where its table has outputs for the test rows too.
+
+    Raises:
+        BadInputError: a table that can't be used, or a limit relative to a teacher that can't be scored.
+
+    """
+    paths = [pipeline.file(each.outputs, "outputs") for each in pipeline.all_teachers if each.outputs is not None]
+    if not paths:
+        return True
+    with TemporaryDirectory(prefix="edgekd-") as scratch:
+        task = data.open(None, Path(scratch))
+        found = [outputs_table.check(path, task) for path in paths]
+    scored = all("test" in splits for splits in found)
+    for limit in limits:
+        if not scored and limit.relative_to == "teacher":
+            raise BadInputError(
+                f"{limit.origin}: found the limit '{limit.text}' and a teacher whose table has no outputs for the test "
+                "rows, so that its quality isn't known",
+                "add the test rows to the table, or set a limit on quality itself: quality = '>= 90 %' in [budget]",
+            )
+    return scored
+
+
 def _check_teacher(pipeline: Pipeline, use: str, config: object) -> None:
     wanted = needs(config.losses)  # type: ignore[attr-defined]  # a TeachingConfig
     if use == "finetune" and wanted - {Need.LABELS}:
-        raise ValueError("found losses that compare with a teacher, expected 'labels' alone: no teacher is there")
+        raise ValueError(LABELS_ALONE)
     if wanted & {Need.STATES, Need.ATTENTION} and not config.live:  # type: ignore[attr-defined]  # likewise
         raise ValueError("found losses that look inside the teacher, expected live = true: it runs beside the student")
     if config.live and not _live_possible(pipeline):  # type: ignore[attr-defined]  # likewise

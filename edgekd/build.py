@@ -21,8 +21,7 @@ from edgekd.stages.base import Context
 from edgekd.store import Product, Reading, Recipe, Store
 from edgekd.toml_file import PACKAGED
 
-
-SHARED = frozenset({"teacher_outputs", "distill", "prune", "finetune"})  # steps that several processes share
+SHARED = frozenset({"teacher_outputs", "distill", "prune", "finetune"})  # stages that several processes share
 PATHS = {"weights", "source"}  # options that say where something lies; its digest is another option
 
 
@@ -43,18 +42,18 @@ def run(plan: Plan, store: Store, reporter: Reporter) -> tuple[StepTaken, ...]:
     """
     made: dict[str, Artifact] = {}
     taken = []
+    if processes.world() > 1:
+        processes.main_first(lambda: plan.data.set)  # which keeps its tables in the store's folder
     try:
         for node in plan.nodes:
             reporter.started(node.name)
             began = time.monotonic()
-            recipe = recipe_of(node, plan, made)
-            found = store.find(recipe.key)
-            processes.wait()  # until all have looked, and only then make it
-            artifact = found or _make(_Step(node, plan, recipe, store, reporter), tuple(made[n] for n in node.inputs))
+            step = _Step(node, plan, recipe_of(node, plan, made), store, reporter)
+            cached, artifact = _taken(step, tuple(made[name] for name in node.inputs))
             made[node.name] = artifact
-            step = StepTaken(node.name, found is not None, time.monotonic() - began, artifact)
-            reporter.finished(step.name, step.seconds, str(artifact.facts.get("summary", "")), cached=step.cached)
-            taken.append(step)
+            seconds = time.monotonic() - began
+            reporter.finished(node.name, seconds, str(artifact.facts.get("summary", "")), cached=cached)
+            taken.append(StepTaken(node.name, cached, seconds, artifact))
     finally:
         reporter.closed()
     return tuple(taken)
@@ -97,8 +96,40 @@ class _Step:
     store: Store
     reporter: Reporter
 
-    def work(self, inputs: tuple[Artifact, ...], scratch: Path) -> Product:
-        """Run the stage."""
+    def take(self, inputs: tuple[Artifact, ...]) -> tuple[bool, Artifact]:
+        """Find the artifact, or make and keep it; return which of both, and the artifact."""
+        found = self.store.find(self.recipe.key)
+        if found is None:
+            made = self.store.make(self.recipe, STAGES[self.node.stage].PRODUCES, partial(self._make, inputs))
+        processes.said(False)  # no more help is needed
+        return (False, made) if found is None else (True, found)
+
+    def help(self, inputs: tuple[Artifact, ...]) -> tuple[bool, Artifact]:
+        """Do this process's share if the first one asks for it, and take what that one kept."""
+        asked = processes.said(False)
+        if asked:
+            with TemporaryDirectory(prefix="edgekd-") as scratch:
+                self._work(inputs, Path(scratch))
+            processes.wait()
+            processes.said(False)
+        found = self.store.find(self.recipe.key)
+        if found is None:
+            raise StageError(
+                f"{self.store.root}: found nothing there that the first process made in the step {self.node.name!r}",
+                "several machines need one output folder that all of them see: -o DIR",
+            )
+        return not asked, found
+
+    def _make(self, inputs: tuple[Artifact, ...], scratch: Path) -> Product:
+        """Run the stage in the first process, with the help of the others where they can."""
+        if self.node.stage not in SHARED:
+            return self._work(inputs, scratch)
+        processes.said(True)
+        product = self._work(inputs, scratch)
+        processes.wait()  # until none needs what lies in ``partial``
+        return product
+
+    def _work(self, inputs: tuple[Artifact, ...], scratch: Path) -> Product:
         context = Context(
             scratch=scratch,
             partial=self.store.partial(self.recipe.key),
@@ -109,25 +140,10 @@ class _Step:
         )
         return STAGES[self.node.stage].run(inputs, self.node.config, context)
 
-    def make(self, inputs: tuple[Artifact, ...]) -> Artifact:
-        """Run the stage and keep what it makes, or help the process that does and take what that one kept."""
-        if processes.is_main():
-            made = self.store.make(self.recipe, STAGES[self.node.stage].PRODUCES, partial(self.work, inputs))
-            processes.wait()
-            return made
-        if self.node.stage in SHARED:
-            with TemporaryDirectory(prefix="edgekd-") as scratch:
-                self.work(inputs, Path(scratch))
-        processes.wait()
-        found = self.store.find(self.recipe.key)
-        if found is None:
-            raise StageError(f"the step {self.node.name!r}: found nothing that the first process kept")
-        return found
 
-
-def _make(step: _Step, inputs: tuple[Artifact, ...]) -> Artifact:
+def _taken(step: _Step, inputs: tuple[Artifact, ...]) -> tuple[bool, Artifact]:
     try:
-        return step.make(inputs)
+        return step.take(inputs) if processes.is_main() else step.help(inputs)
     except EdgekdError:
         raise
     except Exception as error:

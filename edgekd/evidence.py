@@ -42,8 +42,10 @@ class Findings:
 
     @cached_property
     def graphs(self) -> dict[str, Graph]:
-        """What each model file computes."""
-        return {name: BY_KIND[artifact.kind].describe(artifact.path) for name, artifact in self.files.items()}
+        """What each model file that edgekd made computes; a teacher's own file may have shapes that aren't fixed."""
+        ours = {name: each for name, each in self.files.items() if not each.made_by.startswith("foreign")}
+        length = self.artifacts["tokenizer"].facts["max_length"] if "tokenizer" in self.artifacts else None
+        return {name: BY_KIND[artifact.kind].describe(artifact.path, length) for name, artifact in ours.items()}
 
     @cached_property
     def outputs(self) -> dict[str, Any]:

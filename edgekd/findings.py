@@ -65,7 +65,8 @@ def all_checks(found: Findings, parity: tuple[ParityRow, ...]) -> Iterator[Check
 def limit_checks(found: Findings) -> Iterator[Check]:
     """Every limit against every shipped INT8 file."""
     judged = judged_provenances(found.plan)
-    references = {"teacher": found.scores("teacher"), "student_float": found.scores(found.float_model)}
+    models = {"teacher": "teacher", "student_float": found.float_model}
+    references = {name: found.scores(model) for name, model in models.items() if model in found.outputs}
     for name in found.shipped:
         measurements = (*found.predicted.get(name, ()), *found.measured[name])
         yield from judge(found.plan.limits, Evidence(name, measurements, found.scores(name), references), judged)

@@ -30,9 +30,11 @@ class Origins:
 
     @property
     def teachers(self) -> tuple[str, ...]:
-        """The names of the teachers' artifacts."""
+        """The names of the teachers' artifacts; an ONNX teacher is called as an exported one is."""
         count = len(self.pipeline.all_teachers)
-        return ("teacher",) if count == 1 else tuple(f"teacher_{number + 1}" for number in range(count))
+        if count == 1:
+            return ("teacher_onnx" if self.pipeline.all_teachers[0].form == "onnx" else "teacher",)
+        return tuple(f"teacher_{number + 1}" for number in range(count))
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -106,13 +108,13 @@ class Origins:
         length = getattr(self.pipeline.data, "max_length", None)
         first, second = self._teacher_source, self._student_source
         if first is not None and self._apart:
-            yield "teacher_tokenizer", "tokenizer", tokenizer.Config(**_encoder(first), max_length=length), ()
+            yield "teacher_tokenizer", "tokenizer", _tokenizer(first, length), ()
         if second is None:
             return
         if self._trimmed:
             yield "tokenizer", "trim_vocabulary", NoConfig(), ("teacher_tokenizer",)
         else:
-            yield "tokenizer", "tokenizer", tokenizer.Config(**_encoder(second), max_length=length), ()
+            yield "tokenizer", "tokenizer", _tokenizer(second, length), ()
 
     @property
     def _apart(self) -> bool:
@@ -140,6 +142,12 @@ class Origins:
         wanted = self.pipeline.student
         named = None if wanted is None else wanted.tokenizer or wanted.encoder
         return self._teacher_source if named is None else self.pipeline.folder(named)
+
+
+def _tokenizer(source: str, length: int | None) -> tokenizer.Config:
+    """A tokenizer is read from JSON alone, so it takes no trust in a model's own code."""
+    found = encoder_folder.find(source, weights=False)
+    return tokenizer.Config(source=source, sha256=encoder_folder.digest(found), max_length=length)
 
 
 def _encoder(source: str, *, trust_remote_code: bool = False) -> dict[str, object]:

@@ -133,9 +133,9 @@ def load(name: str) -> Pipeline:
     """
     path = resolve(name, "pipelines", "pipeline")
     values, text = read(path)
-    task = _task(values.get("task"), path, text)
+    task = _task(values, path, text)
     steps = _steps(values.get("stages"), path, text, task.DEFAULTS)
-    values = {"name": path.stem, **values, "stages": steps, "path": path}
+    values = {"name": path.stem, **_finetuned(values, task.DEFAULTS), "stages": steps, "path": path}
     pipeline = validate(Pipeline, {"data": {}, **values}, path, text)
     data = validate(task.DataConfig, pipeline.data, path, text, ["data"])
     if len(pipeline.all_teachers) == 0 or (pipeline.teacher is not None and pipeline.teachers):
@@ -146,13 +146,23 @@ def load(name: str) -> Pipeline:
     return pipeline.model_copy(update={"data": data.beside(path.parent), "limits": limits})
 
 
-def _task(name: Any, path: Path, text: str) -> TaskModule:
+def _task(values: dict[str, Any], path: Path, text: str) -> TaskModule:
+    if "task" not in values:  # said like any other missing key, or as the typo that it was written with
+        validate(Pipeline, {"name": path.stem, **values, "stages": (), "path": path}, path, text)
+    name = values.get("task")
     found = named(str(name))
-    if name is None:
-        raise BadInputError(f"{path}:1: found no 'task', which is required", f"known: {', '.join(TASKS)}")
     if found is None:
         raise BadInputError(f"{path}:{line_of(text, ['task'])}: found the task {name!r}", nearest(str(name), TASKS))
     return found
+
+
+def _finetuned(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
+    """The same with the task's defaults for the step 'finetune' in [teacher.finetune], which it is too."""
+    teacher = values.get("teacher")
+    if not isinstance(teacher, dict) or not isinstance(teacher.get("finetune"), dict):
+        return values
+    options = {**defaults.get("finetune", {}), **teacher["finetune"]}
+    return {**values, "teacher": {**teacher, "finetune": options}}
 
 
 def _steps(tables: Any, path: Path, text: str, defaults: Defaults) -> tuple[Step, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgekd.applicable import check_losses, check_steps
+from edgekd.applicable import check_losses, check_steps, check_teachers, check_tables
 from edgekd.device import Device
 from edgekd.errors import BadInputError, MissingExtraError
 from edgekd.limits import Limit, merge
@@ -59,8 +59,10 @@ def make(pipeline: Pipeline, device: Device, options: Options, cache: Path | Non
     data = TaskData(pipeline.task, pipeline.data, cache)
     data.source.check()
     check_steps(pipeline)
+    check_teachers(pipeline)
     check_losses(pipeline)
-    nodes = tuple(Wiring(pipeline, device, options, formats).nodes())
+    scored = check_tables(pipeline, data, limits)
+    nodes = tuple(Wiring(pipeline, device, options, formats, scored).nodes())
     return Plan(pipeline, device, options, nodes, limits, data)
 
 

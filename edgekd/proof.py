@@ -22,7 +22,8 @@ def interval(scores: Scores) -> Bounds:
     """The mean of per-item scores with its 95 % interval: Wilson's for hits and misses, else Student's."""
     if np.isin(scores, (0.0, 1.0)).all():
         return Bounds(*wilson(int(scores.sum()), len(scores)))
-    return paired_difference(scores, np.zeros_like(scores))
+    point, lower, upper = paired_difference(scores, np.zeros_like(scores))
+    return Bounds(point, max(lower, min(point, 0.0)), min(upper, max(point, 1.0)))  # no mean of such scores is beyond
 
 
 def figure_rows(found: Findings) -> Iterator[FigureRow]:

@@ -18,6 +18,7 @@ from edgekd.report.model import ArtifactRow, CheckRow, DifferenceRow, Measuremen
 from edgekd.wiring import float_names
 
 PERCENTS = (50, 90, 95, 99)
+NOT_SHOWN = frozenset({Kind.OUTPUTS, Kind.PROFILE, Kind.TABLE, Kind.KERAS})
 
 
 def quality_row(scores: Scores) -> QualityRow:
@@ -47,7 +48,7 @@ def _difference(first: str, second: str, found: Findings) -> DifferenceRow:
 def artifact_rows(found: Findings) -> Iterator[ArtifactRow]:
     """The files of the run folder."""
     for name, artifact in found.artifacts.items():
-        if artifact.kind in (Kind.OUTPUTS, Kind.PROFILE) or name == "teacher":
+        if artifact.kind in NOT_SHOWN or (name.startswith("teacher") and artifact.kind is Kind.TORCH):
             continue
         graph = found.graphs.get(name)
         yield ArtifactRow(

@@ -6,15 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from edgekd.stages.teaching import TeachingConfig
+from edgekd.stages.finetune import Config as FinetuneConfig
 from edgekd.toml_file import Frozen
 
 Positive = Annotated[int, Field(ge=1)]
 TEACHER_FORMS = ("model", "encoder", "onnx", "keras", "outputs")
-
-
-class Finetune(TeachingConfig):
-    """[teacher.finetune]: train the teacher on the labels before it teaches."""
 
 
 class TeacherConfig(Frozen):
@@ -30,7 +26,7 @@ class TeacherConfig(Frozen):
     outputs: str | None = None  # a Parquet table of outputs by row id, made elsewhere
     tokenizer: str | None = None  # the folder of the tokenizer, where ``encoder`` doesn't say it
     weight: Annotated[float, Field(gt=0)] = 1.0  # among several teachers
-    finetune: Finetune | None = None
+    finetune: FinetuneConfig | None = None  # train it on the labels before it teaches
 
     @model_validator(mode="after")
     def _one_form(self) -> TeacherConfig:
@@ -71,6 +67,9 @@ class StudentConfig(Frozen):
         given = [name for name in ("model", "encoder", "layers") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"found {' and '.join(given) or 'none of them'}, expected one of model, encoder, layers")
-        if self.layers is None and (self.hidden or self.feed_forward or self.vocabulary == "trimmed"):
-            raise ValueError("hidden, feed_forward and vocabulary go with layers: they cut what the teacher has")
+        cut = (self.hidden, self.feed_forward, self.output_width)
+        if self.layers is None and (any(cut) or self.vocabulary == "trimmed"):
+            raise ValueError(
+                "hidden, feed_forward, output_width and vocabulary go with layers: they cut what the teacher has"
+            )
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,6 +77,7 @@ class Wiring:
     device: Device
     options: Options
     formats: tuple[str, ...]
+    teacher_scored: bool = True  # False where a table has no outputs for the test rows
 
     @cached_property
     def origins(self) -> Origins:
@@ -105,7 +106,7 @@ class Wiring:
     def _training(self) -> Iterator[Node]:
         pipeline, teachers = self.pipeline, self.origins.teachers
         steps = float_names(pipeline)
-        if steps and any(not pipeline.step(use).live for use in steps if use != "finetune"):
+        if self._reads_outputs(steps):
             config = teacher_outputs.Config(
                 **pipeline.teacher_outputs.model_dump(), augment=pipeline.augment, shares=self.origins.weights
             )
@@ -121,6 +122,12 @@ class Wiring:
                 labels_alone = config.model_copy(update={"losses": LABELS_ALONE, "live": False})
                 yield Node("control", "distill", labels_alone, self._lesson("control", start))
             start = name
+
+    def _reads_outputs(self, steps: Iterable[str]) -> bool:
+        """Whether a step takes the teacher's cached outputs: to learn from, or to start a narrower output with."""
+        narrower = self.pipeline.student is not None and self.pipeline.student.output_width is not None
+        learns = any(not self.pipeline.step(use).live for use in steps if use != "finetune")
+        return learns or (narrower and "distill" in steps)
 
     def _lesson(self, use: str, start: str) -> tuple[str, ...]:
         """What a training step takes: the model, then the teacher's outputs or the teacher, then the tokenizers."""
@@ -166,7 +173,8 @@ class Wiring:
     def _evaluations(self) -> Iterator[Node]:
         quantize: QuantizeStep = self.pipeline.step("quantize") or QuantizeStep()
         config = evaluate.Config(shares=self.origins.weights)
-        yield Node("evaluate teacher", "evaluate", config, (*self.origins.teachers, *self._reader("teacher")))
+        if self.teacher_scored:
+            yield Node("evaluate teacher", "evaluate", config, (*self.origins.teachers, *self._reader("teacher")))
         names = []
         if self.pipeline.step("distill") is not None:
             control = self.options.control and has_labels(self.pipeline)
@@ -195,6 +203,8 @@ class Wiring:
 
     def _profiles(self) -> Iterator[Node]:
         names = [f"teacher_{form}" for form in self.formats if self.origins.is_torch]
+        if "onnx" in self.formats and self.origins.teachers == ("teacher_onnx",):
+            names.append("teacher_onnx")
         names += [f"{form}_{kind}" for form in self.formats for kind in ("float", "int8")]
         if self.unpruned is not None and self.formats:
             names.append(f"{self.formats[0]}_unpruned")

@@ -17,7 +17,8 @@ def test_a_pipeline_is_named_after_its_file_and_finds_its_files_beside_it(tmp_pa
     pipeline = read(tmp_path, PIPELINE.replace('use = "tiny:data"', 'use = "folder"\npath = "images"'))
     assert (pipeline.name, pipeline.seed, pipeline.data.path) == ("mine", 5, tmp_path / "images")
     (tmp_path / "teacher.safetensors").touch()
-    assert pipeline.teacher_weights() == tmp_path / "teacher.safetensors"
+    assert pipeline.teacher is not None
+    assert pipeline.file(str(pipeline.teacher.weights), "weights") == tmp_path / "teacher.safetensors"
     assert [(step.use, step.line) for step in pipeline.stages] == [
         ("distill", 21),
         ("prune", 27),
@@ -37,8 +38,10 @@ def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
 def test_the_default_pipeline_loads_and_has_its_teacher() -> None:
     pipeline = load("default")
     assert [step.use for step in pipeline.stages] == ["distill", "prune", "export", "quantize"]
-    assert pipeline.teacher_weights().suffix == ".safetensors"
-    assert pipeline.teacher_weights().stat().st_size < 5_000_000
+    (teacher,) = pipeline.all_teachers
+    weights = pipeline.file(str(teacher.weights), "weights")
+    assert weights.suffix == ".safetensors"
+    assert weights.stat().st_size < 5_000_000
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_the_order_of_the_stages_is_checked(tmp_path: Path) -> None:
         read(tmp_path, text)
     assert caught.value.message == (
         f"{tmp_path / 'mine.toml'}:20: found the stages quantize, prune, export, distill, "
-        "expected each at most once and in this order: distill, prune, export, quantize"
+        "expected each at most once and in this order: distill, prune, finetune, export, quantize"
     )
 
 
@@ -115,4 +118,61 @@ def test_a_pipeline_without_stages_is_refused(stages: str, tmp_path: Path) -> No
 
 def test_missing_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"mine\.toml: \[teacher\] weights: found no file .*teacher\.safetensors"):
-        read(tmp_path, PIPELINE).teacher_weights()
+        read(tmp_path, PIPELINE).file("teacher.safetensors", "weights")
+
+
+def test_a_pipeline_needs_a_task(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"mine\.toml:1: found no 'task', which is required"):
+        read(tmp_path, PIPELINE.replace('task = "image-classification"\n', ""))
+
+
+TEACHER = '[teacher]\nmodel = "tinynet:teacher"\nweights = "teacher.safetensors"\n'
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ("", "found 0 [[teachers]], expected [teacher] or [[teachers]]"),
+        (TEACHER + TEACHER.replace("[teacher]", "[[teachers]]"), "found 1 [[teachers]], expected [teacher] or"),
+    ],
+)
+def test_there_is_one_teacher_or_a_list_of_them(new: str, message: str, tmp_path: Path) -> None:
+    assert TEACHER in PIPELINE
+    with pytest.raises(BadInputError) as caught:
+        read(tmp_path, PIPELINE.replace(TEACHER, new))
+    assert caught.value.message.startswith(f"{tmp_path / 'mine.toml'}: {message}")
+
+
+def test_several_teachers_are_read_in_their_order(tmp_path: Path) -> None:
+    two = TEACHER.replace("[teacher]", "[[teachers]]\nweight = {0}")
+    found = read(tmp_path, PIPELINE.replace(TEACHER, two.format(3) + two.format(1)))
+    assert found.teacher is None
+    assert [each.weight for each in found.all_teachers] == [3, 1]
+
+
+def test_the_teachers_fine_tuning_has_the_tasks_defaults_for_that_step(tmp_path: Path) -> None:
+    teacher = '[teacher]\nencoder = "some/encoder"\nfinetune = { epochs = 2, batch_size = 16 }\n'
+    text = PIPELINE.replace(TEACHER, teacher).replace('use = "tiny:data"', 'use = "tiny:data"\n')
+    image = read(tmp_path, text).all_teachers[0].finetune
+    text = text.replace("image-classification", "text-classification")
+    words = read(tmp_path, text).all_teachers[0].finetune
+    assert image is not None
+    assert words is not None
+    assert (image.optimizer, image.learning_rate, image.batch_size) == ("sgd", 0.1, 16)
+    assert (words.optimizer, words.learning_rate, words.batch_size) == ("adamw", 1e-4, 16)
+    assert [loss.use for loss in words.losses] == [loss.use for loss in image.losses] == ["labels"]
+
+
+def test_a_task_has_defaults_of_its_own_for_a_step_and_the_file_overrides_them(tmp_path: Path) -> None:
+    text = PIPELINE.replace("image-classification", "text-embedding")
+    step = read(tmp_path, text).step("distill")
+    assert [loss.use for loss in step.losses] == ["cosine", "similarity-mse"]
+    assert (step.optimizer, step.learning_rate, step.batch_size) == ("adamw", 0.1, 30)
+
+
+def test_a_model_beside_the_pipeline_is_found_there_and_any_other_name_is_left(tmp_path: Path) -> None:
+    (tmp_path / "encoder").mkdir()
+    pipeline = read(tmp_path, PIPELINE)
+    assert pipeline.folder("encoder") == str(tmp_path / "encoder")
+    assert pipeline.folder("some/encoder") == "some/encoder"
+    assert pipeline.file("edgekd:teacher.json", "weights").is_file()

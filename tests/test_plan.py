@@ -51,7 +51,10 @@ def test_the_control_is_the_same_student_taught_by_labels_alone(tmp_path: Path) 
     by_name = {node.name: node for node in made.nodes}
     control, distilled = by_name["control"], by_name["student_unpruned"]
     assert control.inputs == distilled.inputs
-    assert control.config == distilled.config.model_copy(update={"alpha": 0.0})
+    losses = control.config.model_dump()["losses"]
+    assert [loss["use"] for loss in losses] == ["labels"]
+    assert control.config == distilled.config.model_copy(update={"losses": control.config.losses})
+    assert [loss["use"] for loss in distilled.config.model_dump()["losses"]] == ["z-scored-logits", "labels"]
     assert "evaluate control" in by_name
     assert "control" not in names(make(tmp_path))
 
@@ -144,20 +147,11 @@ def test_a_missing_extra_is_named(module: str, extra: str, tmp_path: Path, monke
         make(tmp_path, ONNX_ONLY)
 
 
-def test_the_int8_files_are_made_for_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert plan.target_isa(device.load("pixel8")) == "arm64"
+def test_the_int8_files_are_made_for_the_device(tmp_path: Path) -> None:
     laptop = board(tmp_path, 'arch = "arm64"', 'arch = "x86_64"')
-    assert plan.target_isa(device.load(laptop)) == "x86"
-    path = Path(laptop)
-    path.write_text(path.read_text().replace('"dotprod"', '"vnni"'))
-    assert plan.target_isa(device.load(laptop)) == "x86-vnni"
-    monkeypatch.setattr(plan.platform, "machine", lambda: "aarch64")
-    assert plan.target_isa(device.load("host")) == "arm64"
-    monkeypatch.setattr(plan.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(plan, "host_conditions", lambda: {"isa": "avx2 avx512_vnni"})
-    assert plan.target_isa(device.load("host")) == "x86-vnni"
-    monkeypatch.setattr(plan, "host_conditions", lambda: {"isa": "avx2"})
-    assert plan.target_isa(device.load("host")) == "x86"
+    for name, isa in (("pixel8", "arm64"), (laptop, "x86")):
+        made = make(tmp_path, name=name)
+        assert {node.config.isa for node in made.nodes if node.name.endswith("_int8") and " " not in node.name} == {isa}
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("host", 60.0), ("pixel8", 5.0)])

@@ -93,7 +93,7 @@ def truncated(text: str, level: float, _random: np.random.Generator) -> str:
     'one two three'
     """
     ends = [word.end() for word in WORD.finditer(text)]
-    kept = max(1, math.ceil(level * len(ends) - 1e-9))  # 0.1 * 30 may be a little more than 3
+    kept = max(1, math.ceil(level * len(ends) - 1e-9))  # 0.07 * 100 is a little more than 7
     return text[: ends[kept - 1]] if ends else text
 
 

@@ -80,6 +80,17 @@ def ranks(
     return ranks_by(cosines, own, galleries)
 
 
+def cosines(queries: Sequence[str], documents: Sequence[str], corpus: Sequence[str]) -> Floats:
+    """Return the cosine (N,) of query i and document i, their words counted as in :func:`ranks`.
+
+    >>> cosines(["a tall tree", "a boat"], ["a tall tree", "a bird"], corpus=[]).round(2).tolist()
+    [1.0, 0.58]
+    """
+    vectorizer = _vectorizer(pairs=False).fit([*corpus, *documents])
+    asked, known = vectorizer.transform(queries), vectorizer.transform(documents)
+    return np.asarray(asked.multiply(known).sum(axis=1), np.float64).ravel()
+
+
 def _vectorizer(*, pairs: bool) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
 

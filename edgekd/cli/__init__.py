@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from edgekd import __version__
-from edgekd.errors import EXIT_INTERRUPTED, EXIT_USAGE, EdgekdError, StageError
+from edgekd import __version__, processes
+from edgekd.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, EdgekdError, StageError
 
 COMMANDS = {
     "build": "Build, measure and judge: the whole pipeline for one device or more.",
@@ -97,6 +97,8 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return for each way 
         error.show()
         return EXIT_USAGE
     except EdgekdError as error:
+        if processes.left_to_main():
+            return EXIT_OK
         _say(f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else []))
         if isinstance(error, StageError) and error.__cause__ is not None:
             from edgekd.cli import failure
@@ -104,12 +106,15 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return for each way 
             _say(f"log: {failure.log(error, arguments)}")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted: finished steps are kept, the next build goes on from there")
+        if processes.is_main():
+            _say("interrupted: finished steps are kept, the next build goes on from there")
         return EXIT_INTERRUPTED
     except (ReaderGoneError, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         return EXIT_PIPE
     except Exception as error:  # noqa: BLE001 (the one place that turns what nobody expected into a report)
+        if processes.left_to_main():
+            return EXIT_OK
         from edgekd.cli import failure
 
         return failure.report(error, arguments)

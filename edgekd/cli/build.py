@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from edgekd.cli.options import planning
+from edgekd.errors import EXIT_OK
 from edgekd.plan import Plan
 from edgekd.report.model import Report
 
@@ -26,11 +27,16 @@ def command(**given: object) -> int:
 
     Exit code: 0 every limit met, 1 a limit exceeded, 2 bad input, 3 a stage failed, 4 can't be decided.
     """
+    from edgekd import processes
     from edgekd.cli import planned
 
-    plans = planned.plans(given)
+    processes.check()
+    plans = processes.main_first(lambda: planned.plans(given))
     output = Path(str(given["output"]))
+    if not processes.is_main():
+        return _help(plans, output)
     results = [_build_one(plan, output, quiet=bool(given["quiet"])) for plan in plans]
+    processes.leave()
     if given["as_json"]:
         reports = [asdict(report) for report, _ in results]
         click.echo(json.dumps(reports if len(reports) > 1 else reports[0], indent=1, default=str))
@@ -57,6 +63,18 @@ def _build_one(plan: Plan, output: Path, *, quiet: bool) -> tuple[Report, Path]:
     found = Findings(plan, steps)
     report = findings.report(found, time.monotonic() - began)
     return report, folder.write(report, run_files(found), output)
+
+
+def _help(plans: list[Plan], output: Path) -> int:
+    """In all processes but the first: do a share of the work, and leave it to the first one to judge and to tell."""
+    from edgekd import build, processes
+    from edgekd.progress import Quiet
+    from edgekd.store import Store
+
+    for plan in plans:
+        build.run(plan, Store(output / ".store"), Quiet())
+    processes.leave()
+    return EXIT_OK
 
 
 def _print(results: list[tuple[Report, Path]]) -> None:

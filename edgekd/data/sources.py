@@ -1,4 +1,4 @@
-"""The sources of data that a pipeline can name, and the lazy handle that stages read them through."""
+"""The sources of images that a pipeline can name."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from edgekd.data.origins import HUB_KEYS, TABLE_KEYS, TabularConfig, origin
 from edgekd.errors import BadInputError, nearest
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-
-
 Loaded = TypeVar("Loaded")
 Loaded_co = TypeVar("Loaded_co", covariant=True)
 KEYS = {
@@ -183,21 +181,3 @@ def _raw(config: DataConfig, cache: Path | None) -> Source[DataSet]:
     if config.path is None:
         raise BadInputError("[data]: found use = 'folder' and no path, expected path = 'FOLDER'")
     return ImageFolder(config.path)
-
-
-class Data:
-    """A source with its digest and its data set, each read when first asked for."""
-
-    def __init__(self, config: DataConfig, cache: Path | None = None) -> None:
-        self.config = config
-        self.source = source(config, cache)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the data and of how it is split."""
-        return f"{self.source.digest()}:{self.config.selection}"
-
-    @cached_property
-    def set(self) -> DataSet:
-        """The data set, checked."""
-        return self.source.load()

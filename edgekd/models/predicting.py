@@ -10,11 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgekd.algorithms import softmax
 from edgekd.artifact import Artifact, Kind
 from edgekd.errors import BadInputError, StageError
 from edgekd.tasks.base import Arrays, Outputs, Rows, Split, Task
 
 BATCH = 64
+SOFTMAX = "ends_with_softmax"  # the fact of a foreign file that gives probabilities
 
 
 class Predictor(Protocol):
@@ -23,9 +25,21 @@ class Predictor(Protocol):
     def outputs(self, task: Task, split: Split, rows: Rows, view: int = 0) -> npt.NDArray[Any]:
         """Outputs (rows, width), in the order of ``rows``."""
 
+    def covers(self, task: Task, split: Split) -> bool:
+        """Whether it has outputs for every row of a split."""
+
+
+class _Runs:
+    """A model that is run, and so has outputs for whatever it is given."""
+
+    def covers(self, task: Task, split: Split) -> bool:
+        """It has."""
+        del task, split
+        return True
+
 
 @dataclass(frozen=True)
-class TorchModel:
+class TorchModel(_Runs):
     """A torch module."""
 
     module: Any
@@ -38,14 +52,16 @@ class TorchModel:
 
 
 @dataclass(frozen=True)
-class FileModel:
-    """A model file in its runtime (or Keras): anything with ``run(batches)``."""
+class FileModel(_Runs):
+    """A model file in its runtime (or Keras): anything with ``run(batches)``; a softmax at its end is undone."""
 
     runner: Any
+    ends_with_softmax: bool = False
 
     def outputs(self, task: Task, split: Split, rows: Rows, view: int = 0) -> npt.NDArray[Any]:
         """Run it on batches, which the runner takes apart where the file takes one row at a time."""
-        return np.asarray(self.runner.run(_batches(task, split, rows, view)))
+        found = np.asarray(self.runner.run(_batches(task, split, rows, view)))
+        return softmax.logits(found, softmax.LEAST_COMPUTED) if self.ends_with_softmax else found
 
 
 @dataclass(frozen=True)
@@ -68,6 +84,10 @@ class Ensemble:
         scaled = [np.sqrt(share) * made for share, made in zip(shares, unit, strict=True)]
         return np.concatenate(scaled, axis=1).astype(np.float32)
 
+    def covers(self, task: Task, split: Split) -> bool:
+        """Whether all members do."""
+        return all(member.covers(task, split) for member in self.members)
+
 
 def open_models(artifacts: Sequence[Artifact], weights: Sequence[float], threads: int) -> Predictor:
     """Open the models among ``artifacts``; several are an ensemble."""
@@ -88,10 +108,14 @@ def open_model(artifact: Artifact, threads: int) -> Predictor:
     if artifact.kind is Kind.KERAS:
         from edgekd.models.keras_file import KerasRunner
 
-        return FileModel(KerasRunner(artifact.path, threads))
+        return FileModel(KerasRunner(artifact.path, threads), _ends_with_softmax(artifact))
     from edgekd.runtimes import BY_KIND
 
-    return FileModel(BY_KIND[artifact.kind].Runner(artifact.path, threads))
+    return FileModel(BY_KIND[artifact.kind].Runner(artifact.path, threads), _ends_with_softmax(artifact))
+
+
+def _ends_with_softmax(artifact: Artifact) -> bool:
+    return bool(artifact.facts.get(SOFTMAX))
 
 
 def _torch(path: Path, threads: int) -> TorchModel:
@@ -123,9 +147,9 @@ def check_outputs(model: Predictor, task: Task, noun: str) -> None:
         raise BadInputError(f"the {noun} can't take an input of shape {shapes}: {error}") from error
     if task.outputs is Outputs.LOGITS and shape != (1, len(task.classes)):
         raise BadInputError(
-            f"the {noun} gives outputs of shape {shape} for one {task.item}, "
+            f"the {noun} gives outputs of shape {shape} for one {task.row}, "
             f"expected (1, {len(task.classes)}): data set {task.title!r} has {len(task.classes)} classes",
             f"use a {noun} that was trained on these classes",
         )
     if len(shape) != 2 or shape[0] != 1:
-        raise BadInputError(f"the {noun} gives outputs of shape {shape} for one {task.item}, expected (1, width)")
+        raise BadInputError(f"the {noun} gives outputs of shape {shape} for one {task.row}, expected (1, width)")

@@ -82,18 +82,18 @@ def is_live(losses: Sequence[Loss]) -> bool:
     return bool(needs(losses) & LIVE)
 
 
-def freeze(module: nn.Module, beginnings: Iterable[str]) -> None:
-    """Leave the parameters whose names begin so, at any depth, as they are.
+def freeze(module: nn.Module, parts: Iterable[str]) -> None:
+    """Leave parameters as they are: those whose dotted names have one of these parts in them, as 'encoder.layer.0'.
 
     Raises:
         BadInputError: no parameter has such a name.
 
     """
     names = [name for name, _ in module.named_parameters()]
-    for beginning in beginnings:
-        found = [name for name in names if f".{name}".find(f".{beginning}") >= 0]
+    for part in parts:
+        found = [name for name in names if f".{part}." in f".{name}."]
         if not found:
-            parts = {part for name in names for part in name.split(".")}
-            raise BadInputError(f"freeze: found no parameter {beginning!r} in the student", nearest(beginning, parts))
+            known = {name.rpartition(".")[0] for name in names}
+            raise BadInputError(f"freeze: found no parameter {part!r} in the student", nearest(part, known))
         for name in found:
             module.get_parameter(name).requires_grad_(False)

@@ -71,8 +71,10 @@ class _File:
         return users[0] if len(users) == 1 and node.output[0] not in self.outputs else None
 
 
-def describe(path: Path) -> Graph:
+def describe(path: Path, length: int | None = None) -> Graph:
     """Count the work of the ONNX file at ``path``; weights kept in other files need not be there.
+
+    Sizes that have a name instead of a number are taken to be ``length``: the tokens of a text.
 
     Raises:
         BadInputError: not an ONNX file, empty, damaged, or with dynamic shapes.
@@ -88,12 +90,21 @@ def describe(path: Path) -> Graph:
         raise refuse(path, NOUN, str(error)) from error
     if not model.graph.node or not model.opset_import:
         raise refuse(path, NOUN, "it has no operators")
+    if length is not None:
+        _fix(model.graph, length)
     _refuse_open_inputs(path, model.graph)
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise refuse(path, NOUN, f"its shapes can't be inferred ({error})") from error
     return _graph(path, inferred, _parts(path, inferred.graph))
+
+
+def _fix(graph: Any, length: int) -> None:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_param:
+                size.dim_value = length
 
 
 def _refuse_open_inputs(path: Path, graph: Any) -> None:

@@ -46,14 +46,20 @@ class Runner:
         """The first output (rows, width) for the rows of ``batches``; one by one where the file takes one at a time."""
         if self._wanted[0].shape[:1] != (-1,):
             batches = feeding.single_rows(batches)
-        return np.concatenate([self._session.run(None, self.feed(batch))[0] for batch in batches])
+        return np.concatenate([self._first_output(self.feed(batch)) for batch in batches])
+
+    def _first_output(self, fed: dict[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
+        try:
+            return np.asarray(self._session.run(None, fed)[0])
+        except Exception as error:  # a class of its own for each status code, as above
+            raise StageError(f"{self._path}: onnxruntime can't run it: {error}") from error
 
 
-def describe(path: Path) -> Graph:
-    """What the file computes."""
+def describe(path: Path, length: int | None = None) -> Graph:
+    """What the file computes; for texts of ``length`` tokens, where it takes any number of them."""
     from edgekd.runtimes import onnx_graph
 
-    return onnx_graph.describe(path)
+    return onnx_graph.describe(path, length)
 
 
 def _wanted(found: Any) -> feeding.Wanted:

@@ -57,8 +57,9 @@ class Runner:
         return np.concatenate(outputs)
 
 
-def describe(path: Path) -> Graph:
-    """What the file computes."""
+def describe(path: Path, length: int | None = None) -> Graph:
+    """What the file computes; a TFLite file has one ``length`` of its own."""
+    del length
     from edgekd.runtimes import tflite_graph
 
     return tflite_graph.describe(path)

@@ -41,7 +41,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     np.savez(path, allow_pickle=False, calibration_rows=drawn, held_out_rows=rows.selection, **arrays)
     digest = hashlib.sha256(b"".join(arrays[key].tobytes() for key in arrays if key.startswith("calibration/")))
     found = {"samples": len(drawn), "held_out": len(rows.selection), "classes": len(task.classes)}
-    summary = f"{len(drawn)} training {task.item}s, sha256 {digest.hexdigest()[:12]}"
+    summary = f"{len(drawn)} training {task.row}s, sha256 {digest.hexdigest()[:12]}"
     return Product(path, {**found, "digest": digest.hexdigest(), "summary": summary})
 
 

@@ -50,7 +50,8 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
 def _outside(model: Any, task: Task) -> Arrays:
     """Outputs on rows that belong to no class, where there are any: for the AUROC of confidence."""
     count = task.count("out_of_domain")
-    return {"out_of_domain": model.outputs(task, "out_of_domain", np.arange(count))} if count else {}
+    known = count > 0 and model.covers(task, "out_of_domain")
+    return {"out_of_domain": model.outputs(task, "out_of_domain", np.arange(count))} if known else {}
 
 
 def _temperature(model: Any, task: Task, seed: int) -> float:

@@ -19,14 +19,14 @@ Config = NoConfig
 
 
 def run(inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> Product:
-    """Write ``model.onnx``: the task's inputs, one row; output 'logits' (1, classes) or 'embedding' (1, width)."""
+    """Write ``model.onnx``: the task's inputs, one row; output 'logits' (1, classes) or 'sentence_embedding' (1, width)."""
     import onnx
 
     from edgekd.models import loading, quiet
 
     module, _ = loading.load(inputs[0].path)
     task, path = context.task(inputs), context.scratch / "model.onnx"
-    output = "logits" if task.outputs is Outputs.LOGITS else "embedding"
+    output = "logits" if task.outputs is Outputs.LOGITS else "sentence_embedding"
     with quiet.frameworks():
         _export(module, task.representative(), output, path)
     onnx.checker.check_model(path, full_check=True)

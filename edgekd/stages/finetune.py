@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from edgekd.artifact import Artifact, Kind
+from edgekd.objectives.table import Losses
 from edgekd.stages.base import Context
 from edgekd.stages.teaching import TeachingConfig, teach
 from edgekd.store import Product
@@ -15,7 +18,9 @@ READS_DATA = True
 
 
 class Config(TeachingConfig):
-    """Train on the labels alone (losses: labels)."""
+    """Train on the labels alone."""
+
+    losses: Losses = Field(default=[{"use": "labels"}], validate_default=True)  # type: ignore[assignment]  # is parsed
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:

@@ -1,4 +1,4 @@
-"""Static INT8 by onnxruntime's quantizer: QDQ, per-channel weights, ranges from the calibration set."""
+"""INT8 by onnxruntime's quantizer: static for images (QDQ, ranges from the calibration set), dynamic for texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgekd.stages import calibration
 from edgekd.stages.base import Context
 from edgekd.stages.quantizing import QuantizeConfig, choose, methods_for
 from edgekd.store import Product
-from edgekd.tasks.base import Arrays
+from edgekd.tasks.base import MASK, Arrays
 
 VERSION = 2
 CONSUMES = ((Kind.ONNX,), (Kind.CALIBRATION,))
@@ -22,6 +22,7 @@ PRODUCES = Kind.ONNX
 LIBRARIES = ("onnx", "onnxruntime", "numpy")
 READS_DATA = False
 METHODS = ("min-max", "percentile", "entropy")
+Methods = dict[str, Callable[[Path], None]]
 
 
 class Config(QuantizeConfig):
@@ -30,19 +31,30 @@ class Config(QuantizeConfig):
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
     """Write ``model.onnx`` in INT8, by the best method or by the one that is named."""
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
     from edgekd.models import quiet
 
     rows = calibration.part(inputs[1], "calibration")
-    prepared = context.scratch / "prepared.onnx"
     with quiet.frameworks():
-        quant_pre_process(inputs[0].path, prepared)
-        known: dict[str, Callable[[Path], None]] = {
-            name: partial(quantize, prepared, rows, name, config.isa) for name in METHODS
-        }
+        known = _for_texts(inputs[0].path, config.isa) if MASK in rows else _static(inputs[0].path, rows, config, context)
         made = choose(methods_for(config.method, known, "onnxruntime"), Runner, inputs, context)
     return Product(made.path, {**made.facts, "isa": config.isa})
+
+
+def _for_texts(source: Path, isa: str) -> Methods:
+    """Transformers lose too much to fixed ranges: their activations are quantized as they come."""
+    from edgekd.quantizers import onnx_dynamic
+
+    return {
+        name: partial(onnx_dynamic.quantize, source, method=name, isa=isa) for name in onnx_dynamic.METHODS
+    }
+
+
+def _static(source: Path, rows: Arrays, config: Config, context: Context) -> Methods:
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = context.scratch / "prepared.onnx"
+    quant_pre_process(source, prepared)
+    return {name: partial(quantize, prepared, rows, name, config.isa) for name in METHODS}
 
 
 def quantize(source: Path, rows: Arrays, method: str, isa: str, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Static INT8 by litert-quantizer: per-channel weights, ranges from the calibration set, float input and output."""
+"""INT8 by litert-quantizer: static for images (ranges from the calibration set), dynamic for texts; float in and out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgekd.stages import calibration
 from edgekd.stages.base import Context
 from edgekd.stages.quantizing import QuantizeConfig, choose, methods_for
 from edgekd.store import Product
-from edgekd.tasks.base import Arrays
+from edgekd.tasks.base import MASK, Arrays
 
 VERSION = 2
 CONSUMES = ((Kind.TFLITE,), (Kind.CALIBRATION,))
@@ -23,6 +23,7 @@ PRODUCES = Kind.TFLITE
 LIBRARIES = ("litert-quantizer", "ai-edge-litert", "numpy")
 READS_DATA = False
 METHODS = ("min-max", "moving-average", "mse")
+Methods = dict[str, Callable[[Path], None]]
 
 
 class Config(QuantizeConfig):
@@ -35,10 +36,21 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
 
     rows = calibration.part(inputs[1], "calibration")
     with quiet.frameworks(), quiet.native_stderr():
-        known: dict[str, Callable[[Path], None]] = {
-            name: partial(quantize, inputs[0].path, rows, name) for name in METHODS
-        }
+        known = _for_texts(inputs[0].path, config.isa) if MASK in rows else _static(inputs[0].path, rows)
         return choose(methods_for(config.method, known, "tflite"), Runner, inputs, context)
+
+
+def _for_texts(source: Path, isa: str) -> Methods:
+    """Transformers lose too much to fixed ranges: their activations are quantized as they come."""
+    from edgekd.quantizers import tflite_dynamic
+
+    return {
+        name: partial(tflite_dynamic.quantize, source, method=name, isa=isa) for name in tflite_dynamic.METHODS
+    }
+
+
+def _static(source: Path, rows: Arrays) -> Methods:
+    return {name: partial(quantize, source, rows, name) for name in METHODS}
 
 
 def quantize(source: Path, rows: Arrays, method: str, target: Path) -> None:

@@ -50,7 +50,9 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
         chosen = rows.selection[positions] if view == -1 else rows.fit[positions]
         return model.outputs(task, "train", chosen, max(view, 0))
 
-    for number in processes.share(shards.missing()):
+    missing = shards.missing()
+    processes.wait()  # until all have looked: each then takes its share of the same list
+    for number in processes.share(missing):
         outputs = cached_outputs.each_row(made, shards.span(number), len(rows.fit), config.augment.views)
         shards.keep(number, outputs, layout.pack(outputs))
         context.progressed(number + 1, len(shards), "")
@@ -67,5 +69,5 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
         "precision": config.precision,
         "largest_rounding_error": error,
     }
-    summary = f"{config.augment.views} views of {len(rows.fit):,} {task.item}s, {config.precision}, error {error:.2g} at most"
+    summary = f"{config.augment.views} views of {len(rows.fit):,} {task.row}s, {config.precision}, error {error:.2g} at most"
     return Product(path, {**facts, "summary": summary})

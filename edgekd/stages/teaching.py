@@ -38,7 +38,7 @@ class TeachingConfig(Frozen):
     optimizer: Literal["sgd", "adamw"] = "sgd"
     precision: Literal["float32", "bfloat16"] = "float32"
     accumulate: Annotated[int, Field(ge=1, le=4096)] = 1  # batches before a step
-    freeze: tuple[str, ...] = ()  # parameters that stay as they are, by how their names begin
+    freeze: tuple[str, ...] = ()  # parameters that stay as they are, by a part of their dotted names
     live: bool = False  # run the teacher beside the student instead of reading its cached outputs
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -45,7 +45,8 @@ class Task(ABC):
     metric: str  # what ``score`` gives, for example 'top-1 accuracy'
     outputs: Outputs = Outputs.LOGITS
     title: str = "data of its own"
-    item: str = "row"  # what one test item is called
+    row: str = "row"  # what one row is called
+    item: str = "row"  # what one scored test item is called: several rows may make one
     classes: tuple[str, ...] = ()
     selection: int = 500  # training rows that are kept for choosing
     problems: tuple[str, ...] = ()  # what was found and done about the data, for the report
@@ -71,7 +72,11 @@ class Task(ABC):
         """Which training rows are fitted and which are kept for choosing: stratified where there are labels."""
         if self.labels is None or not self.classes:
             return random_split(self.count("train"), self.selection, seed)
-        return split_training(self.labels, self.selection, len(self.classes), seed)
+        return split_training(self.labels, self.selection, len(self.classes), seed, f"{self.row}s")
+
+    def ids(self, split: Split, rows: Rows) -> Sequence[str]:
+        """What ``rows`` are called in a table of a teacher's outputs: 'train/17' for the row 17, counted from 0."""
+        return [f"{split}/{row}" for row in rows.tolist()]
 
     def lengths(self, split: Split, rows: Rows) -> npt.NDArray[np.int64] | None:
         """How long each row is, where batches are better made of rows of about one length."""

@@ -34,7 +34,7 @@ class ImageClassification(Task):
     """Images of one size, each of one class."""
 
     metric = "top-1 accuracy"
-    item = "image"
+    row = item = "image"
 
     def __init__(self, data: DataSet, selection: int, augment: AugmentConfig | None = None) -> None:
         self.data = data

@@ -21,7 +21,7 @@ from edgekd.tasks.base import Arrays, Rows, Split, Task
 class TextTask(Task):
     """Texts as token ids and an attention mask, both (rows, length) int64."""
 
-    item = "text"
+    row = item = "text"
 
     def __init__(self, data: TextSet, selection: int, tokenizer: Path | None, scratch: Path) -> None:
         self.data, self.selection = data, selection
@@ -49,6 +49,23 @@ class TextTask(Task):
         if split == "train":
             return len(self.data.train) + (0 if self.data.unlabelled is None else len(self.data.unlabelled))
         return len(self.data.test) * (2 if isinstance(self.data.test, Pairs) else 1)
+
+    def ids(self, split: Split, rows: Rows) -> Sequence[str]:
+        """The data's own ids; of test pairs 'test/query/3' and 'test/document/3'.
+
+        Raises:
+            BadInputError: the data has none. Numbers won't do, since repeated texts are dropped and shift them.
+
+        """
+        if split == "test" and isinstance(self.data.test, Pairs):
+            count = len(self.data.test)
+            return [f"test/{'document' if row >= count else 'query'}/{row % count}" for row in rows.tolist()]
+        found, start = np.empty(len(rows), object), 0
+        for part in self._parts(split):
+            chosen = (rows >= start) & (rows < start + len(part))
+            found[chosen] = [str(name) for name in take(self._named(part, split), rows[chosen] - start)]
+            start += len(part)
+        return list(found)
 
     def inputs(self, split: Split, rows: Rows, view: int = 0) -> Arrays:
         """Token ids and mask, padded to the longest of ``rows``."""
@@ -109,6 +126,19 @@ class TextTask(Task):
             for split, found in self._encoded.items()
             if found.cut
         )
+
+    def _parts(self, split: Split) -> list[Texts]:
+        """What a split of single texts is made of; unlabelled texts follow the training texts."""
+        parts = {"train": (self.data.train, self.data.unlabelled), "out_of_domain": (self.data.out_of_domain,)}
+        return [part for part in parts.get(split, (self.data.test,)) if isinstance(part, Texts)]
+
+    def _named(self, part: Texts, split: Split) -> Sequence[str]:
+        if part.ids is None:
+            raise BadInputError(
+                f"{self.title}, split {split!r}: found texts without ids, by which a table of outputs finds them",
+                "add a column 'id' to the data, or name it: [data] columns = { id = '…' }",
+            )
+        return part.ids
 
     def _reader(self) -> Tokenizer:
         if self.tokenizer is None:

@@ -157,6 +157,7 @@ def test_truncation_neither_adds_a_word_by_rounding_nor_empties_a_text() -> None
     words = " ".join(str(number) for number in range(30))
     for tenth in range(1, 10):
         assert len(shifted("truncation", tenth / 10, [words])[0].split()) == 3 * tenth
+    assert len(shifted("truncation", 0.07, ["word " * 100])[0].split()) == 7  # 0.07 * 100 > 7 in floats
     assert shifted("truncation", 0.25, ["one", "", "  "]) == ["one", "", "  "]
 
 

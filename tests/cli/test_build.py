@@ -15,6 +15,7 @@ import pytest
 from workshop import PIPELINE, Built, Ran
 
 from edgekd.cli.build import worst_code
+from edgekd.report.model import FORMAT_VERSION
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x9b]")
 # What issue 2 promises, by name.
@@ -81,7 +82,7 @@ def test_a_pipe_gets_no_control_characters(built: Built) -> None:
 
 def test_the_report_has_every_promised_field(built: Built) -> None:
     report = built.report
-    assert (report["format_version"], report["verdict"], report["exit_code"]) == (1, "pass", 0)
+    assert (report["format_version"], report["verdict"], report["exit_code"]) == (FORMAT_VERSION, "pass", 0)
     assert (report["pipeline"], report["device"]) == ("tiny", "pixel8")
     assert report["seconds"] > 0
     for name, fields in FIELDS.items():

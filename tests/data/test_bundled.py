@@ -7,12 +7,12 @@ import pytest
 
 from edgekd.data import bundled
 from edgekd.data.dataset import check
-from edgekd.data.sources import Data, DataConfig
+from edgekd.data.sources import DataConfig, source
 from edgekd.errors import BadInputError
 
 
 def test_the_subset_is_balanced_and_licensed() -> None:
-    data = check(Data(DataConfig(use="fashion-mnist-subset")).set)
+    data = check(source(DataConfig(use="fashion-mnist-subset")).load())
     assert "subset" in data.title
     assert data.licence.startswith("MIT")
     assert data.train.images.shape == (13_500, 28, 28, 1)
@@ -70,4 +70,4 @@ def test_a_missing_file_says_where_it_comes_from(tmp_path: Path) -> None:
         bundled.read_idx(tmp_path / "none.gz")
     assert "dataset-fashion-mnist" in caught.value.hint
     with pytest.raises(BadInputError, match="found no file"):
-        Data(DataConfig(use="fashion-mnist", path=tmp_path)).source.check()
+        source(DataConfig(use="fashion-mnist", path=tmp_path)).check()

@@ -9,8 +9,9 @@ from PIL import Image
 from pyarrow import parquet
 
 from edgekd.data.dataset import DataSet
-from edgekd.data.sources import Data, DataConfig
+from edgekd.data.sources import DataConfig
 from edgekd.errors import BadInputError
+from edgekd.tasks import TaskData
 
 
 def encoded(value: int, size: tuple[int, int] = (5, 4)) -> bytes:
@@ -30,9 +31,9 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def data(folder: Path, **keys: Any) -> Data:
+def data(folder: Path, **keys: Any) -> TaskData:
     values = {"use": "table", "train": "train.csv", "test": "test.csv", **keys}
-    return Data(DataConfig.model_validate(values).beside(folder))
+    return TaskData("image-classification", DataConfig.model_validate(values).beside(folder))
 
 
 def loaded(folder: Path, **keys: Any) -> DataSet:
@@ -135,7 +136,7 @@ def test_the_digest_is_of_the_tables_and_of_the_images(folder: Path) -> None:
 )
 def test_keys_that_are_missing_or_useless_are_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInputError) as caught:
-        Data(DataConfig.model_validate(keys))
+        TaskData("image-classification", DataConfig.model_validate(keys))
     assert caught.value.message.startswith(message)
 
 

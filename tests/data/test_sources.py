@@ -1,22 +1,9 @@
 from pathlib import Path
 
 import pytest
-import tiny
 
-from edgekd.data.dataset import digest
-from edgekd.data.sources import Data, DataConfig
+from edgekd.data.sources import DataConfig, source
 from edgekd.errors import BadInputError
-
-
-def test_a_function_is_called_once_and_digested_by_what_it_gave(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    real = tiny.data
-    monkeypatch.setattr(tiny, "data", lambda: calls.append(1) or real())
-    data = Data(DataConfig(use="tiny:data", selection=30))
-    assert not calls
-    assert data.digest == f"{digest(real())}:30"
-    assert data.set.title == "tiny bars"
-    assert len(calls) == 1
 
 
 @pytest.mark.parametrize(
@@ -38,7 +25,7 @@ def test_a_users_module_that_fails_is_bad_input(
     (tmp_path / f"{name}.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(BadInputError) as caught:
-        _ = Data(DataConfig(use=f"{name}:data")).digest
+        source(DataConfig(use=f"{name}:data")).digest()
     assert caught.value.message.startswith(message.format(name))
 
 
@@ -52,7 +39,7 @@ def test_a_users_module_that_fails_is_bad_input(
 )
 def test_an_unknown_source_is_refused(use: str, message: str, hint: str) -> None:
     with pytest.raises(BadInputError) as caught:
-        Data(DataConfig(use=use))
+        source(DataConfig(use=use))
     assert caught.value.message == message
     assert hint in caught.value.hint
 
@@ -60,4 +47,4 @@ def test_an_unknown_source_is_refused(use: str, message: str, hint: str) -> None
 @pytest.mark.parametrize("name", ["nowhere:data", "sys:data", ":data", "tiny.data:x"])
 def test_a_module_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(BadInputError, match="which is neither installed nor in"):
-        Data(DataConfig(use=name)).source.check()
+        source(DataConfig(use=name)).check()

@@ -34,7 +34,7 @@ def test_the_vendored_weights_fit_the_default_pipelines_teacher() -> None:
     pipeline = load("default")
     module = loading.build(loading.ModelSpec(pipeline.teacher.model, pipeline.teacher.options), "here")
     shapes = {name: value.shape for name, value in module.state_dict().items()}
-    weights = loading.read_weights(pipeline.teacher_weights(), "here")
+    weights = loading.read_weights(pipeline.file(str(pipeline.teacher.weights), "weights"), "here")
     assert {name: value.shape for name, value in weights.items()} == shapes
 
 

@@ -204,3 +204,13 @@ def test_a_family_that_is_not_known_by_name_is_refused(tmp_path: Path) -> None:
     assert spec.options["mask"] == "2d"
     with pytest.raises(BadInputError, match="found a model of type 'electra', expected one whose layers"):
         smaller(module, spec, Sizes(layers=2))
+
+
+def test_a_head_on_fewer_channels_reads_those_that_are_left(tmp_path: Path) -> None:
+    module, spec, tokenizer = teacher(tmp_path)
+    vectors = outputs(module, tokenizer.encode(tinybert.TEXTS))
+    student, _ = smaller(module, spec, Sizes(hidden=16, width=5), vectors)
+    scales = module.backbone.embeddings.LayerNorm.weight.tolist()
+    channels = [scales.index(scale) for scale in student.get_submodule("backbone.embeddings.LayerNorm").weight.tolist()]  # type: ignore[operator,union-attr]
+    assert channels != list(range(16))
+    assert torch.equal(student.get_submodule("head").weight, pca_head(vectors, 5)[:, channels])  # type: ignore[arg-type]

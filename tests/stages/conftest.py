@@ -9,9 +9,10 @@ import pytest
 from workshop import Built
 
 from edgekd.artifact import Artifact
-from edgekd.data.sources import Data, DataConfig
+from edgekd.data.sources import DataConfig
 from edgekd.stages.base import Context
 from edgekd.store import Reading
+from edgekd.tasks import TaskData
 
 Making = Callable[[str], Artifact]
 
@@ -19,7 +20,7 @@ Making = Callable[[str], Artifact]
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     (tmp_path / "scratch").mkdir()
-    data = Data(DataConfig(use="tiny:data", selection=30))
+    data = TaskData("image-classification", DataConfig(use="tiny:data", selection=30))
     return Context(tmp_path / "scratch", tmp_path / "partial", data, 5, 1, lambda *_: None)
 
 

@@ -10,6 +10,7 @@ import pytest
 from edgekd.artifact import Artifact
 from edgekd.data.splits import split_training
 from edgekd.runtimes import BY_KIND, for_file
+from edgekd.stages import calibration
 from edgekd.stages.base import Context
 from edgekd.tasks.image_classification import prepare
 
@@ -96,19 +97,22 @@ def test_the_calibration_set_is_of_training_images_apart_from_those_that_choose(
         drawn, held_out = parts["calibration_rows"], parts["held_out_rows"]
         assert set(drawn) <= set(rows.fit)
         assert held_out.tolist() == rows.selection.tolist()
-        assert np.array_equal(parts["calibration"], prepare(train.images[drawn]))
-        assert np.array_equal(parts["held_out"], prepare(train.images[held_out]))
+        assert set(parts.files) == {"calibration_rows", "held_out_rows", "calibration/image", "held_out/image"}
+    for part, expected in (("calibration", drawn), ("held_out", held_out)):
+        assert list(calibration.part(found, part)) == ["image"]
+        assert np.array_equal(calibration.part(found, part)["image"], prepare(train.images[expected]))
     assert np.bincount(train.labels[drawn]).tolist() == [20, 20, 20]
     assert (found.facts["samples"], found.facts["classes"]) == (60, 3)
     assert len(found.facts["digest"]) == 64
 
 
 def test_all_versions_of_the_student_say_the_same(artifact: Making, context: Context) -> None:
-    images = prepare(context.data.set.test.images)
+    batches = [{"image": part} for part in np.array_split(prepare(context.data.set.test.images), 4)]
     logits = {
-        kind: BY_KIND[artifact(kind).kind].Runner(artifact(kind).path, 1).run(images)
+        kind: BY_KIND[artifact(kind).kind].Runner(artifact(kind).path, 1).run(batches)
         for kind in ("onnx_float", "onnx_int8", "tflite_float", "tflite_int8")
     }
+    assert {found.shape for found in logits.values()} == {(60, 3)}
     assert np.abs(logits["onnx_float"] - logits["tflite_float"]).max() < 1e-4
     for kind in ("onnx", "tflite"):
         assert (logits[f"{kind}_float"].argmax(1) == logits[f"{kind}_int8"].argmax(1)).mean() > 0.9

@@ -14,14 +14,29 @@ from safetensors.torch import load_file
 from workshop import Built
 
 from edgekd.artifact import Artifact, Kind
-from edgekd.data.dataset import DataSet
+from edgekd.data.views import AugmentConfig
 from edgekd.errors import BadInputError, StageError
 from edgekd.models import loading
+from edgekd.models.cached_outputs import CachedOutputs
+from edgekd.models.predicting import TorchModel, check_outputs, open_model
+from edgekd.models.running import outputs_of
 from edgekd.runtimes import BY_KIND, for_file
-from edgekd.stages import STAGES, distill, prune, quantize_onnx, student, teacher, teacher_outputs
-from edgekd.stages.base import Context, NoConfig
-from edgekd.stages.teaching import logits_of
+from edgekd.stages import (
+    STAGES,
+    distill,
+    evaluate,
+    finetune,
+    prune,
+    quantize_onnx,
+    shift,
+    student,
+    teacher,
+    teacher_outputs,
+)
+from edgekd.stages.base import Context
 from edgekd.store import Product
+from edgekd.tasks.base import Rows, Split, Task
+from edgekd.tasks.image_classification import prepare
 
 Making = Callable[[str], Artifact]
 
@@ -45,23 +60,55 @@ def teacher_config(weights: Path, **options: Any) -> teacher.Config:
     return teacher.Config(model="tinynet:teacher", options=options, weights=weights, weights_sha256="", code_sha256="")
 
 
-def outputs(taught: Artifact, context: Context) -> Artifact:
-    return as_artifact(
-        teacher_outputs.run((taught,), teacher_outputs.Config(views=2, flip=True), context), Kind.OUTPUTS
-    )
+VIEWS = AugmentConfig(views=2, flip=True)
+LABELS_ALONE = [{"use": "labels"}]
 
 
-def test_the_teachers_outputs_are_its_logits_for_each_fitted_image(taught: Artifact, context: Context) -> None:
-    found = np.load(outputs(taught, context).path)
-    assert found.shape == (2, 210, 3)
-    assert found.dtype == np.float32
+def outputs(taught: Artifact, context: Context, **options: Any) -> Artifact:
+    config = teacher_outputs.Config(augment=VIEWS, **options)
+    return as_artifact(teacher_outputs.run((taught,), config, context), Kind.OUTPUTS)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("float16", 0.02)])
+def test_the_teachers_outputs_are_its_logits_for_each_view_of_the_fitted_images_and_the_others(
+    precision: str, tolerance: float, taught: Artifact, context: Context
+) -> None:
+    made = outputs(taught, context, precision=precision, shard_rows=100)
+    packed = np.load(made.path)
+    assert (packed.shape, packed.dtype) == ((2 * 210 + 30, 3), np.dtype(precision))
+    found = CachedOutputs.open(made.path, made.facts)
     module, _ = loading.load(taught.path)
-    images = context.data.set.train.images
-    from edgekd.data.splits import split_training
+    task = context.task().augmented(VIEWS)
+    rows = task.rows(5)
+    for view in range(2):
+        expected = outputs_of(module, task, "train", rows.fit, view)
+        np.testing.assert_allclose(found.fit(view, np.arange(210)), expected, atol=tolerance)
+        plain = prepare(context.data.set.train.images[rows.fit])
+        assert np.array_equal(task.inputs("train", rows.fit, view)["image"], plain) == (view == 0)
+    np.testing.assert_allclose(found.selection(), outputs_of(module, task, "train", rows.selection), atol=tolerance)
+    assert made.facts["largest_rounding_error"] <= tolerance
+    assert (made.facts["largest_rounding_error"] > 0) == (precision == "float16")
+    assert (made.facts["views"], made.facts["fitted"], made.facts["width"]) == (2, 210, 3)
 
-    rows = split_training(context.data.set.train.labels, 30, 3, 5).fit
-    np.testing.assert_allclose(found[0], logits_of(module, images[rows]), atol=1e-5)
-    assert not np.allclose(found[0], found[1])
+
+def test_shards_that_are_there_are_not_made_again(
+    taught: Artifact, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    real = TorchModel.outputs
+
+    def counted(self: TorchModel, task: Task, split: Split, rows: Rows, view: int = 0) -> Any:
+        seen.append(len(rows))
+        return real(self, task, split, rows, view)
+
+    monkeypatch.setattr(TorchModel, "outputs", counted)
+    whole = np.load(outputs(taught, context, shard_rows=100).path)
+    assert sum(seen) == 450
+    (context.partial / "shards" / "000002.npy").unlink()
+    seen.clear()
+    again = np.load(outputs(taught, context, shard_rows=100).path)
+    assert sum(seen) == 100
+    assert np.array_equal(whole, again)
 
 
 def test_the_student_starts_from_its_seed(context: Context) -> None:
@@ -84,7 +131,7 @@ def test_distilling_again_gives_the_same_weights(artifact: Making, taught: Artif
 def test_a_student_taught_by_labels_alone_ignores_the_teacher(
     artifact: Making, taught: Artifact, context: Context
 ) -> None:
-    config = distill.Config(epochs=1, batch_size=30, alpha=0.0)
+    config = distill.Config(epochs=1, batch_size=30, losses=LABELS_ALONE)
     given = outputs(taught, context)
     first = load_file(distill.run((artifact("student_start"), given), config, context).path)
     np.save(given.path, np.full_like(np.load(given.path), np.nan))
@@ -128,9 +175,8 @@ def test_a_student_for_other_classes_is_refused(context: Context) -> None:
 
 
 def test_a_model_that_cannot_take_the_images_is_refused(context: Context) -> None:
-    data: DataSet = context.data.set
     with pytest.raises(BadInputError, match=r"the teacher can't take an input of shape \(1, 3, 12, 12\): "):
-        teacher.check_outputs(torch.nn.Linear(7, 3), data, "teacher")
+        check_outputs(TorchModel(torch.nn.Linear(7, 3)), context.task(), "teacher")
 
 
 def test_a_method_that_a_quantizer_lacks_is_refused(artifact: Making, context: Context) -> None:
@@ -152,12 +198,83 @@ def test_a_named_method_is_the_only_one_tried(kind: str, artifact: Making, conte
 
 
 def test_evaluation_scores_every_test_image(artifact: Making, context: Context) -> None:
-    product = STAGES["evaluate"].run((artifact("onnx_int8"),), NoConfig(), context)
+    product = evaluate.run((artifact("onnx_int8"),), evaluate.Config(), context)
     with np.load(product.path) as found:
-        assert found["logits"].shape == (60, 3)
-        right = found["logits"].argmax(1) == context.data.set.test.labels
+        assert found["outputs"].shape == (60, 3)
+        right = found["outputs"].argmax(1) == context.data.set.test.labels
         assert found["scores"].tolist() == right.astype(float).tolist()
+        assert found["labels"].tolist() == context.data.set.test.labels.tolist()
     assert product.facts["items"] == 60
+    assert product.facts["quality"] == right.mean()
+    assert (product.facts["metric"], product.facts["item"]) == ("top-1 accuracy", "image")
+    assert "temperature" not in product.facts
+
+
+def test_a_temperature_is_fitted_to_the_rows_kept_for_choosing(artifact: Making, context: Context) -> None:
+    product = evaluate.run((artifact("onnx_int8"),), evaluate.Config(temperature=True), context)
+    rows = context.task().rows(5).selection
+    logits = open_model(artifact("onnx_int8"), 1).outputs(context.task(), "train", rows)
+    fitted = product.facts["temperature"]
+    labels = context.data.set.train.labels[rows]
+
+    def loss(temperature: float) -> float:
+        scaled = torch.from_numpy(logits / temperature)
+        return float(torch.nn.functional.cross_entropy(scaled, torch.from_numpy(labels)))
+
+    assert loss(fitted) <= min(loss(fitted * 1.05), loss(fitted * 0.95))
+
+
+def test_under_shift_the_first_test_images_are_scored_as_they_are_and_harder(
+    artifact: Making, context: Context
+) -> None:
+    told: list[tuple[int, int, str]] = []
+    heard = replace(context, progressed=lambda *said: told.append(said))
+    product = shift.run((artifact("onnx_int8"),), shift.Config(items=20), heard)
+    doses = {f"{kind}/{level:g}" for kind, levels in context.task().shifts().items() for level in levels}
+    plain = evaluate.run((artifact("onnx_int8"),), evaluate.Config(), context)
+    with np.load(product.path) as found, np.load(plain.path) as scored:
+        assert set(found.files) == {"/"} | doses
+        assert all(found[dose].shape == (20,) for dose in found.files)
+        assert np.array_equal(found["/"], scored["scores"][:20])
+        assert min(found[dose].mean() for dose in doses) < found["/"].mean()
+    assert [done for done, _, _ in told] == list(range(1, len(doses) + 2))
+    assert "of 20 images" in product.facts["summary"]
+
+
+def test_fine_tuning_learns_from_labels_alone_and_again_the_same(artifact: Making, context: Context) -> None:
+    config = finetune.Config(epochs=6, batch_size=30)
+    first = finetune.run((artifact("student_start"),), config, context)
+    again = finetune.run((artifact("student_start"),), config, replace(context, partial=context.scratch / "p"))
+    qualities = first.facts["selection_quality"]
+    assert qualities == again.facts["selection_quality"]
+    assert qualities[-1] > 0.8
+    assert first.path.read_bytes() == again.path.read_bytes()
+
+
+def test_frozen_parameters_stay_as_they_are(artifact: Making, context: Context) -> None:
+    config = finetune.Config(epochs=1, batch_size=30, freeze=("classifier",))
+    before = load_file(artifact("student_start").path)
+    after = load_file(finetune.run((artifact("student_start"),), config, context).path)
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert {"classifier.weight", "classifier.bias"} <= same
+    assert "features.0.0.weight" not in same
+    with pytest.raises(BadInputError, match="freeze: found no parameter 'clasifier' in the student"):
+        finetune.run(
+            (artifact("student_start"),), finetune.Config(epochs=1, batch_size=30, freeze=("clasifier",)), context
+        )
+
+
+def test_a_live_teacher_teaches_what_its_cached_outputs_do(
+    artifact: Making, taught: Artifact, context: Context
+) -> None:
+    config = distill.Config(epochs=2, batch_size=30)
+    cached = as_artifact(
+        teacher_outputs.run((taught,), teacher_outputs.Config(precision="float32"), context), Kind.OUTPUTS
+    )
+    one = distill.run((artifact("student_start"), cached), config, context)
+    live = config.model_copy(update={"live": True})
+    other = distill.run((artifact("student_start"), taught), live, replace(context, partial=context.scratch / "p"))
+    np.testing.assert_allclose(one.facts["epoch_losses"], other.facts["epoch_losses"], rtol=1e-3)
 
 
 @pytest.mark.parametrize("ending", [".onnx", ".tflite"])

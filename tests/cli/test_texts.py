@@ -1,0 +1,239 @@
+"""Text pipelines through the command line: what they print, and what stands in their reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import phrases
+import pytest
+import tinybert
+from workshop import Built, Ran, Workshop
+
+SHIFTS = {"", "typos", "truncation", "upper case"}
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(phrases.furnish(tmp_path_factory.mktemp("a text shop")))
+
+
+def build(shop: Workshop, name: str, *options: str) -> Ran:
+    return shop.run("build", f"{name}.toml", "--device", "pixel8", "--quick", "-o", "out", *options)
+
+
+def built(shop: Workshop, name: str, text: str, *options: str) -> Built:
+    shop.pipeline(name, text)
+    made = Built(shop, build(shop, name, *options))
+    assert made.ran.code == 0, made.ran.err + made.ran.out
+    return made
+
+
+@pytest.fixture(scope="session")
+def embedding(shop: Workshop) -> Built:
+    """Half the teacher's layers, in both formats."""
+    return built(shop, "embedding", phrases.EMBEDDING.replace('["onnx"]', '["onnx", "tflite"]'), "--control")
+
+
+@pytest.fixture(scope="session")
+def narrow(shop: Workshop) -> Built:
+    """Layers, vectors and vocabulary cut, without a loss that compares coordinates; scored on given similarities."""
+    losses = """\
+losses = [
+  { use = "similarity-kl", widths = [4] },
+  { use = "similarity-mse", weight = { from = 5.0, to = 20.0 } },
+]
+"""
+    text = phrases.EMBEDDING.replace("layers = 2", 'layers = { first = 2 }\noutput_width = 8\nvocabulary = "trimmed"')
+    text = text.replace('"pairs.csv"', '"scored.csv"\ncolumns = { query = "first", document = "second" }')
+    return built(shop, "narrow", text.replace('use = "distill"\n', f'use = "distill"\n{losses}'))
+
+
+@pytest.fixture(scope="session")
+def classification(shop: Workshop) -> Built:
+    """A teacher that is fine-tuned in the same build, and a student that is fine-tuned after distilling."""
+    return built(shop, "classification", phrases.CLASSIFICATION, "--control")
+
+
+@pytest.fixture(scope="session")
+def undistilled(shop: Workshop) -> Built:
+    """A classifier of the user's own, straight to INT8."""
+    tinybert.save_model(shop.folder / "classifier", labels=2)
+    start, end = phrases.CLASSIFICATION.index("[teacher]"), phrases.CLASSIFICATION.index('[[stages]]\nuse = "export"')
+    text = phrases.CLASSIFICATION[:start] + '[teacher]\nencoder = "classifier"\n\n' + phrases.CLASSIFICATION[end:]
+    return built(shop, "undistilled", text)
+
+
+def figures(made: Built, model: str) -> dict[str, float]:
+    return {row["figure"]: row["value"] for row in made.report["figures"] if row["model"] == model}
+
+
+def difference(made: Built, first: str, second: str) -> dict[str, Any]:
+    (found,) = [row for row in made.report["differences"] if (row["first"], row["second"]) == (first, second)]
+    return dict(found)
+
+
+def said(made: Built) -> str:
+    return " ".join(made.ran.out.split())
+
+
+def test_an_embedding_is_scored_by_retrieval_beside_its_teacher_its_start_and_tfidf(embedding: Built) -> None:
+    report = embedding.report
+    assert (report["metric"], report["item"]) == ("MRR", "query")
+    shipped = {f"{form}_{kind}" for form in ("onnx", "tflite") for kind in ("float", "int8")}
+    assert report["quality"].keys() == {"teacher", "student_start", "student_float", "tfidf"} | shipped
+    assert all(row["items"] == 40 and row["lower"] <= row["value"] <= row["upper"] for row in report["quality"].values())
+    for model in ("teacher", "student_float", "onnx_int8", "tflite_int8", "tfidf"):
+        found = figures(embedding, model)
+        assert 0 < found["R@1"] <= report["quality"][model]["value"] <= found["R@10"]
+        assert found["R@1"] < found["nDCG@10"] <= 1
+
+
+def test_distilling_brings_an_embedding_nearer_to_the_teachers(embedding: Built) -> None:
+    cosine = {name: figures(embedding, name).get("mean cosine to the teacher") for name in embedding.report["quality"]}
+    assert cosine["teacher"] is None
+    assert cosine["tfidf"] is None
+    assert cosine["student_float"] > cosine["student_start"]
+    for form in ("onnx", "tflite"):
+        assert cosine[f"{form}_int8"] == pytest.approx(cosine["student_float"], abs=0.02)
+
+
+def test_a_shipped_file_is_compared_with_the_teacher_item_by_item(embedding: Built) -> None:
+    quality = embedding.report["quality"]
+    for name in ("onnx_int8", "tflite_int8"):
+        row = difference(embedding, name, "teacher")
+        assert row["items"] == 40
+        assert row["ratio"] == pytest.approx(quality[name]["value"] / quality["teacher"]["value"])
+        assert row["ratio_lower"] < row["ratio"] < row["ratio_upper"]
+        assert row["lower"] < row["difference"] < row["upper"]
+    gained = difference(embedding, "student_float", "student_start")
+    expected = quality["student_float"]["value"] - quality["student_start"]["value"]
+    assert gained["difference"] == pytest.approx(expected)
+
+
+def test_an_embedding_is_scored_under_shift(embedding: Built) -> None:
+    rows = embedding.report["shifts"]
+    assert {row["model"] for row in rows} == {"teacher", "student_float", "onnx_int8", "tflite_int8"}
+    assert {row["kind"] for row in rows} == SHIFTS
+    assert {row["items"] for row in rows} == {10}
+    upper = {row["level"]: row["value"] for row in rows if (row["model"], row["kind"]) == ("teacher", "upper case")}
+    plain = next(row["value"] for row in rows if (row["model"], row["kind"]) == ("teacher", ""))
+    assert upper == {0.5: plain, 1.0: plain}, "this tokenizer lowers the case"
+
+
+def test_without_labels_there_is_no_control_and_the_report_says_so(embedding: Built) -> None:
+    assert "control" not in embedding.report["quality"]
+    note = "no control: text-embedding has no labels that a student could be trained on alone"
+    assert note in embedding.report["notes"]
+
+
+def test_repeated_and_cut_texts_are_counted_in_the_notes(embedding: Built) -> None:
+    notes = embedding.report["notes"]
+    (repeated,) = [note for note in notes if "occur in training too" in note]
+    assert repeated.startswith("3 of 80 test texts occur in training too (the first: ")
+    assert repeated.endswith("; 3 training texts were left out for it")
+    cut = [note for note in notes if "were longer than 10 tokens" in note]
+    assert [note.split(" texts ")[0].split()[-1] for note in cut] == ["train", "test"]
+    assert all(" of 150 train " in note or " of 80 test " in note for note in cut)
+
+
+def test_the_terminal_shows_the_proof_of_an_embedding(embedding: Built) -> None:
+    text = said(embedding)
+    assert "MRR on 40 test queries of the train.csv, tested on pairs.csv" in text.replace(f"{embedding.workshop.folder}/", "")
+    for part in ("besides, on the same items R@1: teacher", "under shift, on 10 queries as they are: teacher"):
+        assert part in text
+
+
+def test_the_second_build_of_texts_finds_everything_in_the_store(embedding: Built) -> None:
+    ran = build(embedding.workshop, "embedding", "--control", "--json")
+    report = json.loads(ran.out)
+    assert ran.code == 0
+    assert all(step["cached"] for step in report["steps"])
+    assert report["quality"] == embedding.report["quality"]
+    assert report["notes"] == embedding.report["notes"]
+
+
+def test_a_narrow_embedding_is_scored_on_given_similarities(narrow: Built) -> None:
+    report = narrow.report
+    assert (report["metric"], report["item"]) == ("Spearman correlation", "pair")
+    assert all(-1 <= row["value"] <= 1 and row["items"] == 40 for row in report["quality"].values())
+    assert "mean cosine to the teacher" not in figures(narrow, "student_float"), "the widths differ"
+    assert report["quality"]["tfidf"]["value"] > 0.5, "the given similarities are shares of common words"
+
+
+def test_vectors_and_vocabulary_are_as_narrow_as_asked_for(narrow: Built, embedding: Built) -> None:
+    facts = {row["kind"]: row["facts"] for row in narrow.report["artifacts"]}
+    assert facts["tokenizer"]["tokens"] < facts["tokenizer"]["tokens_before"]
+    assert facts["student_start"]["parameters"] < _facts(embedding, "student_start")["parameters"]
+    assert _outputs(narrow)["onnx_int8"] == 8
+    assert _outputs(embedding)["onnx_int8"] == 32
+
+
+def _facts(made: Built, kind: str) -> dict[str, Any]:
+    return next(dict(row["facts"]) for row in made.report["artifacts"] if row["kind"] == kind)
+
+
+def _outputs(made: Built) -> dict[str, int]:
+    """The width of each ONNX file's output."""
+    import onnx
+
+    folder = made.workshop.folder / made.run_folder
+    paths = {row["kind"]: folder / row["path"] for row in made.report["artifacts"] if row["path"].endswith(".onnx")}
+    shapes = {kind: onnx.load(path).graph.output[0].type.tensor_type.shape.dim for kind, path in paths.items()}
+    return {kind: dims[-1].dim_value for kind, dims in shapes.items()}
+
+
+def test_a_teacher_is_fine_tuned_before_it_teaches(classification: Built) -> None:
+    steps = [step["name"] for step in classification.report["steps"]]
+    assert steps.index("teacher_start") < steps.index("teacher") < steps.index("teacher_outputs")
+    quality = classification.report["quality"]
+    assert quality["teacher"]["value"] > 0.8
+    assert quality["onnx_int8"]["value"] > quality["student_start"]["value"]
+
+
+def test_a_classifier_is_scored_beside_its_control_and_every_stage_of_its_making(classification: Built) -> None:
+    report = classification.report
+    assert (report["metric"], report["item"]) == ("accuracy", "text")
+    made = {"student_start", "control", "student_distilled", "student_float", "onnx_float", "onnx_int8"}
+    assert report["quality"].keys() == {"teacher", "tfidf"} | made
+    row = difference(classification, "student_distilled", "control")
+    assert row["lower"] <= row["difference"] <= row["upper"]
+
+
+def test_a_classifiers_confidence_is_reported(classification: Built) -> None:
+    for model in ("teacher", "control", "student_float", "onnx_int8"):
+        found = figures(classification, model)
+        assert 0 <= found["macro-F1"] <= 1
+        assert 0 <= found["ECE"] <= 1
+        assert 0 <= found["AUROC of confidence"] <= 1
+    assert 0 < figures(classification, "onnx_int8")["agreement with the teacher"] <= 1
+    assert "agreement with the teacher" not in figures(classification, "teacher")
+
+
+def test_a_temperature_is_fitted_after_quantization_alone(classification: Built) -> None:
+    found = figures(classification, "onnx_int8")
+    assert found["fitted temperature"] > 0
+    assert 0 <= found["ECE at that temperature"] <= 1
+    assert "fitted temperature" not in figures(classification, "student_float")
+
+
+def test_what_int8_changes_to_single_classes_is_reported(classification: Built) -> None:
+    rows = classification.report["class_changes"]
+    assert [(row["model"], row["name"], row["items"]) for row in rows] == [("onnx_int8", name, 30) for name in phrases.CLASSES]
+    assert all(0 <= row["p_adjusted"] <= 1 for row in rows)
+
+
+def test_unlabelled_texts_are_taught_by_the_teacher_alone(classification: Built) -> None:
+    rows = 120 + 40 - 20  # of which 20 are kept for choosing
+    line = next(line for line in classification.ran.err.splitlines() if line.startswith("teacher_outputs"))
+    assert f"1 views of {rows} texts" in line or f"1 view of {rows} texts" in line
+
+
+def test_an_encoder_goes_straight_to_int8(undistilled: Built) -> None:
+    report = undistilled.report
+    assert report["quality"].keys() == {"teacher", "tfidf", "onnx_float", "onnx_int8"}
+    steps = {step["name"] for step in report["steps"]}
+    assert not steps & {"teacher_outputs", "student_start", "student_float"}
+    assert figures(undistilled, "onnx_int8")["fitted temperature"] > 0
+    assert (undistilled.workshop.folder / undistilled.run_folder / "model.onnx").is_file()
