@@ -11,11 +11,13 @@ from edgekd.limits import Limit
 from edgekd.models import encoder_folder, outputs_table
 from edgekd.objectives.base import Available, Need
 from edgekd.objectives.table import check, needs
+from edgekd.origins import Origins
 from edgekd.pipeline import Pipeline
 from edgekd.tasks import TaskData, named
 from edgekd.tasks.base import Outputs
 
 TEXTS = ("text-classification", "text-embedding")
+INSIDE = frozenset({Need.STATES, Need.ATTENTION})
 LABELS_ALONE = "found losses that compare with a teacher, expected 'labels' alone: no teacher is there"
 
 
@@ -83,7 +85,7 @@ def check_losses(pipeline: Pipeline) -> None:
         if step.use not in ("distill", "prune", "finetune"):
             continue
         try:
-            check(step.config.losses, _available(pipeline))
+            check(step.config.losses, _available(pipeline, needs(step.config.losses)))
             _check_teacher(pipeline, step.use, step.config)
         except ValueError as error:
             raise BadInputError(f"{pipeline.path}:{step.line}: stage {step.use!r}: {error}") from None
@@ -119,13 +121,13 @@ def _check_teacher(pipeline: Pipeline, use: str, config: object) -> None:
     wanted = needs(config.losses)  # type: ignore[attr-defined]  # a TeachingConfig
     if use == "finetune" and wanted - {Need.LABELS}:
         raise ValueError(LABELS_ALONE)
-    if wanted & {Need.STATES, Need.ATTENTION} and not config.live:  # type: ignore[attr-defined]  # likewise
+    if wanted & INSIDE and not config.live:  # type: ignore[attr-defined]  # likewise
         raise ValueError("found losses that look inside the teacher, expected live = true: it runs beside the student")
     if config.live and not _live_possible(pipeline):  # type: ignore[attr-defined]  # likewise
         raise ValueError("found live = true and a teacher that is no torch module")
 
 
-def _available(pipeline: Pipeline) -> Available:
+def _available(pipeline: Pipeline, wanted: frozenset[Need]) -> Available:
     vectors = not _has_labels(pipeline)
     student, teacher = _heads(pipeline)
     return Available(
@@ -135,6 +137,7 @@ def _available(pipeline: Pipeline) -> Available:
         attention=student is not None and student == teacher,
         student_width=_student_width(pipeline) if vectors else None,
         teacher_width=_teacher_width(pipeline) if vectors else None,
+        same_inputs=not wanted & INSIDE or Origins(pipeline).same_tokens(),
     )
 
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from edgekd import processes
 from edgekd.artifact import Artifact
-from edgekd.errors import EdgekdError, StageError
+from edgekd.errors import BadInputError, EdgekdError, StageError
 from edgekd.plan import Node, Plan
 from edgekd.progress import Reporter
 from edgekd.stages import STAGES
@@ -33,6 +33,24 @@ class StepTaken:
     cached: bool
     seconds: float
     artifact: Artifact
+
+
+def check_shares(plan: Plan) -> None:
+    """Refuse batches that can't be dealt out evenly to the processes of this build.
+
+    Raises:
+        BadInputError: the first such step.
+
+    """
+    count = processes.world()
+    for node in plan.nodes:
+        size = getattr(node.config, "batch_size", count)  # of the steps that train
+        if size % count:
+            raise BadInputError(
+                f"{plan.pipeline.path}: {node.stage}: found batch_size = {size} and {count} processes, "
+                f"expected a multiple of {count}: a batch is shared among them",
+                f"batch_size = {size - size % count or count}, or another number of processes",
+            )
 
 
 def run(plan: Plan, store: Store, reporter: Reporter) -> tuple[StepTaken, ...]:

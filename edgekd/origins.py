@@ -12,8 +12,7 @@ from edgekd import dotted
 from edgekd.errors import BadInputError
 from edgekd.models import encoder_folder
 from edgekd.pipeline import Pipeline
-from edgekd.stages import encoder, foreign, student, teacher, tokenizer
-from edgekd.stages.base import NoConfig
+from edgekd.stages import encoder, foreign, student, teacher, tokenizer, trim_vocabulary
 from edgekd.teachers import TeacherConfig
 from edgekd.toml_file import Frozen
 
@@ -112,9 +111,23 @@ class Origins:
         if second is None:
             return
         if self._trimmed:
-            yield "tokenizer", "trim_vocabulary", NoConfig(), ("teacher_tokenizer",)
+            config = trim_vocabulary.Config(min_count=self.pipeline.student.token_min_count)
+            yield "tokenizer", "trim_vocabulary", config, ("teacher_tokenizer",)
         else:
             yield "tokenizer", "tokenizer", _tokenizer(second, length), ()
+
+    def same_tokens(self) -> bool:
+        """Whether teacher and student cut a text into the same tokens; trimming leaves those of training texts."""
+        first, second = self._teacher_source, self._student_source
+        if first is None or second is None or first == second:
+            return first == second
+        from edgekd.data.tokens import Tokenizer
+
+        length = getattr(self.pipeline.data, "max_length", None)
+        one, other = (
+            Tokenizer.from_folder(encoder_folder.find(name, weights=False), length) for name in (first, second)
+        )
+        return one == other
 
     @property
     def _apart(self) -> bool:

@@ -55,7 +55,7 @@ class ParityConfig(Frozen):
 class ProofConfig(Frozen):
     """The [proof] table: what is scored besides the models, to show whether distilling was worth it."""
 
-    shift_items: Annotated[int, Field(ge=0)] = 300  # test items that are scored under shift; 0 for none
+    shift_items: Annotated[int, Field(ge=0)] = 200  # test items that are scored under shift; 0 for none
     tfidf: bool = True  # for texts
 
 

@@ -98,16 +98,21 @@ def main_first(work: Callable[[], Value]) -> Value:
 def gather(values: Any) -> Any:
     """Rows (B, …) of all processes, one after another; gradients flow back to the process that a row came from.
 
-    Every process then computes the same loss of all rows. Its gradient comes back summed over the processes, and
-    DistributedDataParallel takes the mean over them, so that a parameter's gradient is that of one process.
+    Every process then computes the same loss of all rows, and DistributedDataParallel takes the mean of the processes'
+    gradients. So what comes back to a process's own rows is multiplied by the number of processes: the mean is then the
+    gradient that one process with all rows would have.
     """
     if world() == 1:
         return values
     import torch
-    from torch.distributed.nn.functional import all_gather
 
     _state()
-    return torch.cat(tuple(all_gather(values.contiguous())))  # type: ignore[no-untyped-call]
+    parts = [torch.empty_like(values) for _ in range(world())]
+    torch.distributed.all_gather(parts, values.detach().contiguous())
+    own = parts[rank()] = values.view_as(values)
+    if own.requires_grad:
+        own.register_hook(lambda gradient: gradient * world())
+    return torch.cat(parts)
 
 
 def left_to_main() -> bool:
@@ -144,6 +149,8 @@ def _number(names: Sequence[str], otherwise: int) -> int:
 
 
 def _state() -> Any:
+    # torch reads it once: each process would warn that all parameters were used where some might not have been
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from accelerate import PartialState
 
     return PartialState(cpu=True, timeout=PATIENCE)

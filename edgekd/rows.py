@@ -141,7 +141,8 @@ def notes(found: Findings, verdict: Verdict) -> Iterator[str]:
 
 def _data_notes(found: Findings) -> Iterator[str]:
     """What was found and done about the data, and which classes an INT8 file lost."""
-    yield from found.tested.get("problems", ())
+    read = (found.artifacts["calibration"].facts, found.tested)  # the training split, then the test split
+    yield from dict.fromkeys(problem for facts in read for problem in facts.get("problems", ()))
     if found.plan.options.control and "control" not in found.outputs and "student_start" in found.outputs:
         yield f"no control: {found.plan.pipeline.task} has no labels that a student could be trained on alone"
     for row in class_rows(found):
@@ -176,5 +177,5 @@ def _latency(measurements: tuple[Measurement, ...]) -> tuple[float, ...]:
 
 
 def plain_facts(artifact: Artifact) -> dict[str, Any]:
-    """An artifact's facts without the line that the terminal shows."""
-    return {name: value for name, value in artifact.facts.items() if name != "summary"}
+    """An artifact's facts without the line that the terminal shows, and without what stands in the notes."""
+    return {name: value for name, value in artifact.facts.items() if name not in ("summary", "problems")}

@@ -60,6 +60,7 @@ class StudentConfig(Frozen):
     feed_forward: Positive | None = None
     output_width: Positive | None = None  # by a linear layer, which starts as the teacher's principal components
     vocabulary: Literal["whole", "trimmed"] = "whole"  # trimmed: the tokens that the training texts use
+    token_min_count: Positive = 1  # of a trimmed vocabulary: how often they must use a token
     tokenizer: str | None = None  # the folder of the tokenizer, where ``encoder`` doesn't say it
 
     @model_validator(mode="after")

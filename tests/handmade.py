@@ -28,9 +28,7 @@ def write_onnx(path: Path, weights: Path, batch: int | str = "batch", *, softmax
     for index, stride in enumerate((1, 2)):
         scale = state[f"features.{index}.1.weight"] / np.sqrt(state[f"features.{index}.1.running_var"] + EPSILON)
         constants[f"w{index}"] = state[f"features.{index}.0.weight"] * scale[:, None, None, None]
-        constants[f"b{index}"] = (
-            state[f"features.{index}.1.bias"] - state[f"features.{index}.1.running_mean"] * scale
-        )
+        constants[f"b{index}"] = state[f"features.{index}.1.bias"] - state[f"features.{index}.1.running_mean"] * scale
         options: dict[str, Any] = {"pads": [1, 1, 1, 1], "strides": [stride, stride]}
         nodes.append(helper.make_node("Conv", [last, f"w{index}", f"b{index}"], [f"conv{index}"], **options))
         nodes.append(helper.make_node("Clip", [f"conv{index}", "zero", "six"], [last := f"clip{index}"]))
@@ -39,12 +37,12 @@ def write_onnx(path: Path, weights: Path, batch: int | str = "batch", *, softmax
     nodes.append(helper.make_node("Flatten", ["pooled"], ["flat"]))
     nodes.append(helper.make_node("Gemm", ["flat", "w", "b"], ["scores"], transB=1))
     nodes.append(helper.make_node("Softmax", ["scores"], ["chances"]))
-    first = ("chances" if softmax else "scores", len(constants["b"]))
+    shapes = {"chances" if softmax else "scores": len(constants["b"]), "flat": 24}
     graph = helper.make_graph(
         nodes,
         "handmade",
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [batch, 3, tiny.SIZE, tiny.SIZE])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, width]) for name, width in (first, ("flat", 24))],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, width]) for name, width in shapes.items()],
         [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in constants.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)

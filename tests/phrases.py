@@ -94,8 +94,9 @@ layers = 2
 
 [[stages]]
 use = "distill"
-epochs = 6
+epochs = 10
 batch_size = 20
+learning_rate = 2e-3
 
 [[stages]]
 use = "export"
@@ -112,6 +113,7 @@ shift_items = 10
 int8_cosine = 0.9
 
 [budget]
+energy = "<= 10 J"
 quality = ">= 10 % of teacher"
 """
 CLASSIFICATION = """\
@@ -167,5 +169,6 @@ int8_top1 = 0.8
 int8_cosine = 0.9
 
 [budget]
+energy = "<= 10 J"
 quality = ">= 50 % of teacher"
 """

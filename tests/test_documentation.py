@@ -9,6 +9,8 @@ import sys
 import tomllib
 from dataclasses import fields
 from importlib import import_module
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from edgekd import errors
+from edgekd import errors, plan
 from edgekd.cli import COMMANDS
 from edgekd.report.model import Report
 
@@ -166,6 +168,21 @@ def test_every_dependency_has_a_row_that_names_its_extras() -> None:
         for requirement in requirements:
             wanted.setdefault(re.split(r"[^\w-]", requirement)[0], set()).add(extra)
     assert {name: set(extra.split(", ")) for name, extra, *_ in rows("Dependencies")} == wanted
+
+
+def test_every_extra_that_an_error_names_brings_the_package() -> None:
+    extras = tomllib.loads(text_of("pyproject.toml"))["project"]["optional-dependencies"]
+    brought = {name: {re.split(r"[^\w-]", each)[0] for each in requirements} for name, requirements in extras.items()}
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "edgekd").rglob("*.py"))
+    named = set(re.findall(r'MissingExtraError\(\s*"([\w-]+)",\s*"([\w-]+)"', sources))
+    assert named
+    needed = [plan.NEEDED, plan.NEEDED_BY_TEXTS, plan.NEEDED_BY_TFLITE, plan.NEEDED_BY_KERAS]
+    distributions = packages_distributions()
+    for module, extra in chain.from_iterable(each.items() for each in needed):
+        named |= {(name, extra) for name in distributions.get(module, [module])[:1]}
+    indirect = {"huggingface_hub": "transformers"}  # which brings it
+    missing = {(name, extra) for name, extra in named if indirect.get(name, name) not in brought[extra]}
+    assert missing == set()
 
 
 def test_every_exit_code_is_explained() -> None:

@@ -100,14 +100,14 @@ def fit(model: nn.Module, schedule: Schedule, course: Course) -> Record:
     process calls this with its own part of each batch, and the gradients are averaged.
 
     Raises:
-        StageError: the loss is no longer a number.
+        StageError: the loss or a weight is no longer a number; the last checkpoint is kept.
 
     """
     accelerator = Accelerator(
         gradient_accumulation_steps=schedule.accumulate,
         mixed_precision="bf16" if schedule.precision == "bfloat16" else "no",
         cpu=not torch.cuda.is_available(),
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     optimizer = _optimizer([each for each in model.parameters() if each.requires_grad], schedule)
     record = resume(model, optimizer, course.checkpoint)
@@ -116,6 +116,7 @@ def fit(model: nn.Module, schedule: Schedule, course: Course) -> Record:
     for epoch in range(len(record.qualities), schedule.epochs):
         shown = f" quality {record.qualities[-1]:.1%}" if record.qualities else ""
         record.losses.append(run.epoch(epoch, shown))
+        run.refuse_lost_weights(epoch)
         model.eval()
         record.qualities.append(course.quality())
         if accelerator.is_main_process:
@@ -173,14 +174,21 @@ class _Run:
             with self.accelerator.autocast():
                 loss: Tensor = self.model(batch, step / total)
             if not torch.isfinite(loss):
-                raise StageError(
-                    f"the loss is {loss.item()} in step {step + 1} of {total} (epoch {step // self.course.steps + 1})",
-                    "lower learning_rate; the checkpoint before this epoch is kept",
-                )
+                epoch = step // self.course.steps
+                raise self._lost(f"the loss is {loss.item()} in step {step + 1} of {total} (epoch {epoch + 1})", epoch)
             self.accelerator.backward(loss)
             self.optimizer.step()
             self.optimizer.zero_grad()
         return float(loss.item())
+
+    def refuse_lost_weights(self, epoch: int) -> None:
+        """Keep weights that the epoch's last step made infinite or NaN from becoming the last good checkpoint."""
+        if not all(bool(each.isfinite().all()) for each in self.model.parameters()):
+            raise self._lost(f"found a weight that is no number after epoch {epoch + 1}", epoch)
+
+    def _lost(self, message: str, epochs: int) -> StageError:
+        kept = f"; the weights after epoch {epochs} are kept in {self.course.checkpoint}" if epochs else ""
+        return StageError(message, f"lower learning_rate or the losses' weights{kept}")
 
 
 def _save(model: nn.Module, optimizer: torch.optim.Optimizer, record: Record, path: Path) -> None:

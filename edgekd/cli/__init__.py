@@ -86,7 +86,7 @@ def entry() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return for each way to end)
+def run(arguments: list[str]) -> int:
     """Run ``arguments`` and return the exit code; every way to fail ends here."""
     try:
         code = main.main(arguments, prog_name="edgekd", standalone_mode=False)
@@ -94,17 +94,9 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return for each way 
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        if processes.is_main():
+            error.show()
         return EXIT_USAGE
-    except EdgekdError as error:
-        if processes.left_to_main():
-            return EXIT_OK
-        _say(f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else []))
-        if isinstance(error, StageError) and error.__cause__ is not None:
-            from edgekd.cli import failure
-
-            _say(f"log: {failure.log(error, arguments)}")
-        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         if processes.is_main():
             _say("interrupted: finished steps are kept, the next build goes on from there")
@@ -113,12 +105,22 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911 (one return for each way 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         return EXIT_PIPE
     except Exception as error:  # noqa: BLE001 (the one place that turns what nobody expected into a report)
-        if processes.left_to_main():
-            return EXIT_OK
+        return EXIT_OK if processes.left_to_main() else _failed(error, arguments)
+    return int(code or 0)
+
+
+def _failed(error: Exception, arguments: list[str]) -> int:
+    """Say what went wrong, and what to do."""
+    if not isinstance(error, EdgekdError):
         from edgekd.cli import failure
 
         return failure.report(error, arguments)
-    return int(code or 0)
+    _say(f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else []))
+    if isinstance(error, StageError) and error.__cause__ is not None:
+        from edgekd.cli import failure
+
+        _say(f"log: {failure.log(error, arguments)}")
+    return error.exit_code
 
 
 def _say(*lines: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,10 +29,9 @@ def command(**given: object) -> int:
     Exit code: 0 every limit met, 1 a limit exceeded, 2 bad input, 3 a stage failed, 4 can't be decided.
     """
     from edgekd import processes
-    from edgekd.cli import planned
 
     processes.check()
-    plans = processes.main_first(lambda: planned.plans(given))
+    plans = processes.main_first(lambda: _plans(given))
     output = Path(str(given["output"]))
     if not processes.is_main():
         return _help(plans, output)
@@ -43,6 +43,16 @@ def command(**given: object) -> int:
     else:
         _print(results)
     return worst_code([report.exit_code for report, _ in results])
+
+
+def _plans(given: Mapping[str, object]) -> list[Plan]:
+    from edgekd import build
+    from edgekd.cli import planned
+
+    plans = planned.plans(given)
+    for plan in plans:
+        build.check_shares(plan)
+    return plans
 
 
 def worst_code(codes: list[int]) -> int:

@@ -118,7 +118,7 @@ def check(paths: tuple[Path, ...], wanted: Wanted) -> tuple[str, ...]:
 
     """
     if find_spec("pyarrow") is None:
-        raise MissingExtraError("pyarrow", "data", "a table")
+        raise MissingExtraError("pyarrow", "build", "a table")
     found = [_check(path, wanted.required) for path in paths]
     return (*wanted.required, *(name for name in wanted.optional if all(name in each for each in found)))
 
@@ -175,7 +175,7 @@ def import_arrow() -> Any:
     try:
         import pyarrow.ipc  # type: ignore[import-untyped]
     except ImportError:
-        raise MissingExtraError("pyarrow", "data", "a table") from None
+        raise MissingExtraError("pyarrow", "build", "a table") from None
     return pyarrow
 
 

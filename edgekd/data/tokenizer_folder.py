@@ -111,7 +111,7 @@ def _tokenizer_json(root: Path) -> str:
     try:
         from transformers import AutoTokenizer
     except ImportError:
-        raise MissingExtraError("transformers", "text", f"{root}, which has no tokenizer.json,") from None
+        raise MissingExtraError("transformers", "build", f"{root}, which has no tokenizer.json,") from None
     from edgekd.models import quiet
 
     with quiet.frameworks():

@@ -244,7 +244,7 @@ def _built(text: str) -> Any:
     try:
         from tokenizers import Tokenizer as Library
     except ImportError:
-        raise MissingExtraError("tokenizers", "text", "a text task") from None
+        raise MissingExtraError("tokenizers", "build", "a text task") from None
     try:
         made = Library.from_str(text)
     except Exception as error:  # the library raises Exception itself

@@ -212,7 +212,7 @@ def transformers() -> Iterator[Any]:
         try:
             import transformers as library
         except ImportError:
-            raise MissingExtraError("transformers", "text", "a text encoder") from None
+            raise MissingExtraError("transformers", "build", "a text encoder") from None
         logging: Any = library.utils.logging
         verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
         logging.set_verbosity_error()

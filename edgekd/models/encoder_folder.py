@@ -130,7 +130,7 @@ def _from_hub(name: str, *, weights: bool) -> Path:
     try:
         import huggingface_hub
     except ImportError:
-        raise MissingExtraError("huggingface_hub", "text", f"the model {name!r}, which is no folder,") from None
+        raise MissingExtraError("huggingface_hub", "build", f"the model {name!r}, which is no folder,") from None
     skipped = [*NEVER_NEEDED, *([] if weights else ["*.safetensors"])]
     try:
         folder = Path(huggingface_hub.snapshot_download(name, ignore_patterns=skipped))

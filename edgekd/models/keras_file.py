@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +72,9 @@ def _loader(threads: int) -> Any:
         from keras.saving import load_model  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         raise MissingExtraError("tensorflow", "tensorflow", "a .keras file") from None
-    threading = tf.config.threading
-    if threading.get_intra_op_parallelism_threads() != threads:  # it can be set once in a process, before any work
-        threading.set_intra_op_parallelism_threads(threads)
-        threading.set_inter_op_parallelism_threads(1)
+    with suppress(RuntimeError):  # tensorflow has worked in this process before us, and keeps its threads
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     return load_model
 
 

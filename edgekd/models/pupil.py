@@ -18,6 +18,7 @@ from edgekd.objectives.base import Need
 from edgekd.objectives.table import Loss, needs, pairs
 
 LIVE = frozenset({Need.STATES, Need.ATTENTION})
+SIDES = ("student", "teacher")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,12 @@ class Pupil(nn.Module):
 
     def _recording(self, model: nn.Module, side: int) -> AbstractContextManager[Recorder | _Nothing]:
         states, maps = ([pair[side] for pair in self._pairs[need]] for need in (Need.STATES, Need.ATTENTION))
-        return Recorder(model, states, maps) if states or maps else nullcontext(_Nothing())
+        if not states and not maps:
+            return nullcontext(_Nothing())
+        try:
+            return Recorder(model, states, maps)
+        except BadInputError as error:
+            raise BadInputError(f"losses: the {SIDES[side]}: {error.message}", error.hint) from None
 
 
 class _Nothing:

@@ -42,7 +42,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     digest = hashlib.sha256(b"".join(arrays[key].tobytes() for key in arrays if key.startswith("calibration/")))
     found = {"samples": len(drawn), "held_out": len(rows.selection), "classes": len(task.classes)}
     summary = f"{len(drawn)} training {task.row}s, sha256 {digest.hexdigest()[:12]}"
-    return Product(path, {**found, "digest": digest.hexdigest(), "summary": summary})
+    return Product(path, {**found, "digest": digest.hexdigest(), "problems": task.notes(), "summary": summary})
 
 
 def part(artifact: Artifact, name: str) -> Arrays:

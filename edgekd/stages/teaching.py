@@ -13,6 +13,7 @@ from edgekd import processes
 from edgekd.artifact import Artifact, Kind
 from edgekd.data.splits import TrainingRows
 from edgekd.data.views import AugmentConfig
+from edgekd.errors import BadInputError
 from edgekd.objectives.table import Losses
 from edgekd.stages.base import Context
 from edgekd.tasks.base import Rows, Task
@@ -95,6 +96,11 @@ def teach(module: Any, inputs: Sequence[Artifact], config: TeachingConfig, conte
     torch.manual_seed(context.seed)  # of the losses' own projections
     material = _material(inputs, context)
     task, kept, fit = material.task, material.rows.selection, material.rows.fit
+    if min(len(fit), config.batch_size) % processes.world():
+        raise BadInputError(
+            f"found {len(fit)} training rows, less than one batch, and {processes.world()} processes to share it",
+            "train so few rows with one process",
+        )
     student = loading.channels_last(module)
     pupil.freeze(student, config.freeze)
     learner = pupil.Pupil(student.eval(), config.losses, getattr(material.teacher, "module", None))

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 
 from edgekd.artifact import Artifact, Kind
-from edgekd.stages.base import Context, NoConfig
+from edgekd.stages.base import Context
 from edgekd.store import Product
+from edgekd.toml_file import Frozen
 
 VERSION = 1
 CONSUMES = ((Kind.TOKENIZER,),)
 PRODUCES = Kind.TOKENIZER
 LIBRARIES = ("tokenizers",)
 READS_DATA = True
-Config = NoConfig
 
 
-def run(inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> Product:
+class Config(Frozen):
+    """How often a token must occur in the training texts to stay."""
+
+    min_count: Annotated[int, Field(ge=1)] = 1
+
+
+def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
     """Write the smaller tokenizer; the facts hold the ids that were kept, as runs [first, number]."""
     from edgekd.data import vocabulary
     from edgekd.data.tokens import Tokenizer
@@ -25,7 +34,7 @@ def run(inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> Pr
     task, whole = context.task(inputs), Tokenizer.load(inputs[0].path)
     if not isinstance(task, TextTask):
         raise TypeError(f"found the task {task.title!r}, which has no texts")
-    trimmed, kept = vocabulary.trim(whole, task.texts("train"))
+    trimmed, kept = vocabulary.trim(whole, task.texts("train"), config.min_count)
     before, after = len(whole.vocabulary), len(kept)
     facts = {"kept": runs(kept), "tokens": after, "tokens_before": before, "max_length": trimmed.max_length}
     summary = f"{after:,} of {before:,} tokens"

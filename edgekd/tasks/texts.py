@@ -120,9 +120,10 @@ class TextTask(Task):
         return type(self)(replace(self.data, test=test), self.selection, self._path, scratch)
 
     def notes(self) -> tuple[str, ...]:
-        """Problems of the data, and what the limit on length cut off."""
+        """Problems of the data, and what the limit on length cut off the splits that were read so far."""
         return self.problems + tuple(
-            f"{found.cut:,} of {len(found):,} {split} texts were longer than {self._reader().max_length} tokens and were cut"
+            f"{found.cut:,} of {len(found):,} {split} texts were longer than {self._reader().max_length} tokens "
+            f"and lost {found.cut_tokens:,} tokens together"
             for split, found in self._encoded.items()
             if found.cut
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import phrases
@@ -83,7 +82,9 @@ def test_an_embedding_is_scored_by_retrieval_beside_its_teacher_its_start_and_tf
     assert (report["metric"], report["item"]) == ("MRR", "query")
     shipped = {f"{form}_{kind}" for form in ("onnx", "tflite") for kind in ("float", "int8")}
     assert report["quality"].keys() == {"teacher", "student_start", "student_float", "tfidf"} | shipped
-    assert all(row["items"] == 40 and row["lower"] <= row["value"] <= row["upper"] for row in report["quality"].values())
+    assert all(
+        row["items"] == 40 and row["lower"] <= row["value"] <= row["upper"] for row in report["quality"].values()
+    )
     for model in ("teacher", "student_float", "onnx_int8", "tflite_int8", "tfidf"):
         found = figures(embedding, model)
         assert 0 < found["R@1"] <= report["quality"][model]["value"] <= found["R@10"]
@@ -140,7 +141,9 @@ def test_repeated_and_cut_texts_are_counted_in_the_notes(embedding: Built) -> No
 
 def test_the_terminal_shows_the_proof_of_an_embedding(embedding: Built) -> None:
     text = said(embedding)
-    assert "MRR on 40 test queries of the train.csv, tested on pairs.csv" in text.replace(f"{embedding.workshop.folder}/", "")
+    assert "MRR on 40 test queries of the train.csv, tested on pairs.csv" in text.replace(
+        f"{embedding.workshop.folder}/", ""
+    )
     for part in ("besides, on the same items R@1: teacher", "under shift, on 10 queries as they are: teacher"):
         assert part in text
 
@@ -220,7 +223,9 @@ def test_a_temperature_is_fitted_after_quantization_alone(classification: Built)
 
 def test_what_int8_changes_to_single_classes_is_reported(classification: Built) -> None:
     rows = classification.report["class_changes"]
-    assert [(row["model"], row["name"], row["items"]) for row in rows] == [("onnx_int8", name, 30) for name in phrases.CLASSES]
+    assert [(row["model"], row["name"], row["items"]) for row in rows] == [
+        ("onnx_int8", name, 30) for name in phrases.CLASSES
+    ]
     assert all(0 <= row["p_adjusted"] <= 1 for row in rows)
 
 

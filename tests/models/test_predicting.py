@@ -1,8 +1,5 @@
-"""Teachers of any kind behind one interface: files that no exporter of ours made, and several teachers at once."""
-
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,125 +9,121 @@ import pytest
 import tiny
 import tinynet
 import torch
-from handmade import write_onnx
 
-from edgekd.algorithms.confidence import probabilities
 from edgekd.artifact import Artifact, Kind
-from edgekd.errors import StageError
+from edgekd.errors import BadInputError
 from edgekd.models import loading
-from edgekd.models.predicting import SOFTMAX, Ensemble, TorchModel, open_model
-from edgekd.tasks.base import Arrays, Outputs, Rows, Scored, Split, Task
+from edgekd.models.predicting import Ensemble, TorchModel, check_outputs, open_model, open_models
+from edgekd.models.running import outputs_of
+from edgekd.tasks.base import Outputs, Rows, Split, Task
 from edgekd.tasks.image_classification import ImageClassification
 
 TASK = ImageClassification(tiny.data(), 30)
-ROWS = np.array([3, 0, 59, 17])
+ROWS = np.array([5, 0, 17])
 
 
-def artifact(path: Path, kind: Kind, **facts: Any) -> Artifact:
-    return Artifact(key="", kind=kind, path=path, sha256="", size_bytes=0, made_by="", inputs=(), facts=facts)
+class Vectors(ImageClassification):
+    """The same images, as if they were embedded."""
+
+    outputs = Outputs.VECTORS
 
 
-@pytest.fixture
-def teacher(weights: Path) -> TorchModel:
-    module = tinynet.teacher()
-    return TorchModel(loading.load_into(module, loading.read_weights(weights, "weights"), "weights").eval())
-
-
-@pytest.mark.parametrize("batch", ["batch", 1])
-def test_a_handmade_onnx_file_gives_its_first_output(
-    batch: int | str, teacher: TorchModel, weights: Path, tmp_path: Path
-) -> None:
-    model = open_model(artifact(write_onnx(tmp_path / "t.onnx", weights, batch), Kind.ONNX), 1)
-    found = model.outputs(TASK, "test", ROWS)
-    assert found.shape == (4, 3)
-    assert found == pytest.approx(teacher.outputs(TASK, "test", ROWS), abs=1e-4)
-    assert model.covers(TASK, "test")
-
-
-def test_a_softmax_at_the_end_is_undone(teacher: TorchModel, weights: Path, tmp_path: Path) -> None:
-    path = write_onnx(tmp_path / "t.onnx", weights, softmax=True)
-    chances = open_model(artifact(path, Kind.ONNX), 1).outputs(TASK, "test", ROWS)
-    assert chances.sum(1) == pytest.approx(1, abs=1e-6)
-    found = open_model(artifact(path, Kind.ONNX, **{SOFTMAX: True}), 1).outputs(TASK, "test", ROWS)
-    logits = teacher.outputs(TASK, "test", ROWS)
-    centred = logits - logits.mean(1, keepdims=True)
-    assert found - found.mean(1, keepdims=True) == pytest.approx(centred, abs=1e-3)
-    assert probabilities(found) == pytest.approx(chances, abs=1e-6)
-
-
-def test_a_file_that_fails_while_it_runs_is_a_failed_stage(weights: Path, tmp_path: Path) -> None:
-    import onnx
-
-    model = onnx.load(write_onnx(tmp_path / "t.onnx", weights))
-    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "channels"
-    del model.graph.value_info[:]
-    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
-    model.graph.input[0].type.tensor_type.shape.dim[3].dim_param = "width"
-    onnx.save(model, tmp_path / "t.onnx")
-    runner = open_model(artifact(tmp_path / "t.onnx", Kind.ONNX), 1).runner  # type: ignore[attr-defined]
-    with pytest.raises(StageError, match=r"t\.onnx: onnxruntime can't run it: "):
-        runner.run([{"image": np.zeros((1, 5, 12, 12), np.float32)}])
-
-
-@dataclass
 class Fixed:
-    """A teacher whose outputs are known."""
+    """Gives the same outputs whatever it is asked."""
 
-    values: npt.NDArray[Any]
+    def __init__(self, outputs: Any) -> None:
+        self.made = np.asarray(outputs, np.float32)
 
     def outputs(self, task: Task, split: Split, rows: Rows, view: int = 0) -> npt.NDArray[Any]:
         del task, split, view
-        return self.values[rows]
+        return self.made[: len(rows)]
 
     def covers(self, task: Task, split: Split) -> bool:
-        del task
-        return split != "test"
+        del task, split
+        return True
 
 
-class Vectors(Task):
-    """A task whose models give vectors."""
-
-    metric, outputs = "nothing", Outputs.VECTORS
-
-    def count(self, split: Split) -> int:
-        raise NotImplementedError
-
-    def inputs(self, split: Split, rows: Rows, view: int = 0) -> Arrays:
-        raise NotImplementedError
-
-    def score(self, outputs: npt.NDArray[Any]) -> Scored:
-        raise NotImplementedError
+def saved(folder: Path, seed: int) -> Artifact:
+    torch.manual_seed(seed)
+    path = loading.save(tinynet.teacher(), loading.ModelSpec("tinynet:teacher"), folder / f"{seed}.safetensors")
+    return Artifact(key="", kind=Kind.TORCH, path=path, sha256="", size_bytes=0, made_by="", inputs=())
 
 
-def test_logits_of_several_teachers_are_averaged_by_weight() -> None:
+def test_logits_are_averaged_by_weight() -> None:
+    members = [Fixed([[0.0, 4.0]]), Fixed([[8.0, 0.0]])]
+    found = Ensemble(members, [3.0, 1.0]).outputs(TASK, "train", np.zeros(1, np.int64))
+    assert found.tolist() == [[2.0, 3.0]]
+
+
+def test_the_similarity_of_several_teachers_vectors_is_the_weighted_mean_of_theirs() -> None:
     generator = np.random.default_rng(0)
-    first, second = generator.normal(size=(2, 60, 3))
-    found = Ensemble([Fixed(first), Fixed(second)], (3.0, 1.0)).outputs(TASK, "train", ROWS)
-    assert found == pytest.approx(0.75 * first[ROWS] + 0.25 * second[ROWS], abs=1e-6)
-    assert found.dtype == np.float32
+    members = [Fixed(scale * generator.standard_normal((3, width))) for scale, width in ((1, 4), (50, 7))]
+    found = Ensemble(members, [1.0, 3.0]).outputs(Vectors(tiny.data(), 30), "train", ROWS)
+    assert found.shape == (3, 11)
+
+    def cosines(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(unit @ unit.T)
+
+    expected = 0.25 * cosines(members[0].made) + 0.75 * cosines(members[1].made)
+    np.testing.assert_allclose(cosines(found), expected, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-6)
 
 
-def cosines(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(unit @ unit.T)
+def test_a_vector_of_zeros_stays_one() -> None:
+    found = Ensemble([Fixed([[0.0, 0.0]]), Fixed([[0.0, 2.0]])], [1.0, 1.0])
+    outputs = found.outputs(Vectors(tiny.data(), 30), "train", np.zeros(1, np.int64))
+    np.testing.assert_allclose(outputs, [[0.0, 0.0, 0.0, 0.5**0.5]])
 
 
-def test_similarities_of_several_teachers_are_averaged_by_weight_whatever_their_widths() -> None:
-    generator = np.random.default_rng(1)
-    first, second = generator.normal(size=(60, 5)), 100 * generator.normal(size=(60, 8))
-    found = Ensemble([Fixed(first), Fixed(second)], (1.0, 4.0)).outputs(Vectors(), "train", ROWS)
-    assert found.shape == (4, 13)
-    assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(4), abs=1e-6)
-    assert cosines(found) == pytest.approx(0.2 * cosines(first[ROWS]) + 0.8 * cosines(second[ROWS]), abs=1e-6)
+def test_several_models_are_opened_as_one(tmp_path: Path) -> None:
+    artifacts = [saved(tmp_path, 1), saved(tmp_path, 2)]
+    first, second = (open_model(each, 1).outputs(TASK, "train", ROWS) for each in artifacts)
+    assert not np.allclose(first, second)
+    weighted = open_models(artifacts, (1.0, 3.0), 1).outputs(TASK, "train", ROWS)
+    np.testing.assert_allclose(weighted, 0.25 * first + 0.75 * second, atol=1e-6)
+    equal = open_models(artifacts, (), 1).outputs(TASK, "train", ROWS)
+    np.testing.assert_allclose(equal, 0.5 * first + 0.5 * second, atol=1e-6)
+    tokenizer = Artifact(
+        key="", kind=Kind.TOKENIZER, path=tmp_path, sha256="", size_bytes=0, made_by="", inputs=()
+    )
+    alone = open_models([artifacts[0], tokenizer], (), 1)
+    assert isinstance(alone, TorchModel)
+    assert np.array_equal(alone.outputs(TASK, "train", ROWS), first)
 
 
-def test_several_teachers_cover_what_each_of_them_does(teacher: TorchModel) -> None:
-    ensemble = Ensemble([teacher, Fixed(np.zeros((1, 1)))], (1.0, 1.0))
-    assert ensemble.covers(TASK, "train")
-    assert not ensemble.covers(TASK, "test")
+class ByLength(ImageClassification):
+    """Images that have lengths, so that they are run in another order than asked for."""
+
+    def lengths(self, split: Split, rows: Rows) -> npt.NDArray[np.int64]:
+        del split
+        return np.asarray(10_000 * (rows % 7 + 1), np.int64)  # so long that a batch has one or none
 
 
-def test_a_torch_module_is_one_of_them(teacher: TorchModel) -> None:
-    images = torch.from_numpy(np.asarray(TASK.inputs("test", ROWS)["image"]))
-    with torch.inference_mode():
-        assert teacher.outputs(TASK, "test", ROWS) == pytest.approx(teacher.module(images).numpy(), abs=1e-5)
+def test_outputs_are_in_the_order_of_the_rows_whatever_the_batches() -> None:
+    torch.manual_seed(0)
+    module = tinynet.teacher().eval()
+    rows = np.random.default_rng(1).permutation(240)[:40]
+    plain = outputs_of(module, TASK, "train", rows)
+    single = np.concatenate([outputs_of(module, TASK, "train", rows[i : i + 1]) for i in range(40)])
+    np.testing.assert_allclose(plain, single, atol=1e-5)
+    np.testing.assert_allclose(outputs_of(module, ByLength(tiny.data(), 30), "train", rows), single, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ([[1.0, 2.0]], r"the judge gives outputs of shape \(1, 2\) for one image, expected \(1, 3\): data set 'tiny bars'"),
+        ([1.0, 2.0, 3.0], r"the judge gives outputs of shape \(1,\) for one image, expected \(1, 3\)"),
+    ],
+)
+def test_outputs_of_another_shape_are_refused(outputs: list[Any], message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        check_outputs(Fixed(outputs), TASK, "judge")
+
+
+def test_vectors_may_have_any_width_but_only_one_axis_more() -> None:
+    task = Vectors(tiny.data(), 30)
+    check_outputs(Fixed([[1.0, 2.0]]), task, "judge")
+    with pytest.raises(BadInputError, match=r"outputs of shape \(1, 1, 2\) for one image, expected \(1, width\)"):
+        check_outputs(Fixed([[[1.0, 2.0]]]), task, "judge")

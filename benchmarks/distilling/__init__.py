@@ -1,0 +1,1 @@
+"""The parts of benchmarks/distillation.py: a module each, with the targets of its rows."""

@@ -1,0 +1,78 @@
+"""A teacher that runs beside the student, and losses that look inside both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import phrases
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from edgekd import build, device, pipeline, plan
+from edgekd.artifact import Artifact
+from edgekd.progress import Quiet
+from edgekd.store import Store
+
+LOSSES = """\
+live = true
+losses = [
+  { use = "cosine", weight = 5.0 },
+  { use = "hidden", layers = { "backbone.encoder.layer.0" = "backbone.encoder.layer.1", "backbone.encoder.layer.1" = "backbone.encoder.layer.3" } },
+  { use = "attention", layers = { "backbone.encoder.layer.1.attention.self" = "backbone.encoder.layer.3.attention.self" } },
+  { use = "relations", relation_heads = 8, layers = { "backbone.encoder.layer.1.attention.self.query" = "backbone.encoder.layer.3.attention.self.query" } },
+]
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return phrases.furnish(tmp_path_factory.mktemp("live"))
+
+
+def trained(shop: Path, text: str) -> dict[str, Artifact]:
+    """Take the steps of a pipeline up to the trained student."""
+    path = shop / "live.toml"
+    path.write_text(text)
+    whole = plan.make(pipeline.load(str(path)), device.load("pixel8"), plan.Options())
+    names = [node.name for node in whole.nodes]
+    some = replace(whole, nodes=whole.nodes[: names.index("student_float") + 1])
+    return {step.name: step.artifact for step in build.run(some, Store(shop / "store"), Quiet())}
+
+
+def live(losses: str) -> str:
+    return phrases.EMBEDDING.replace('use = "distill"\n', f'use = "distill"\n{losses}')
+
+
+@pytest.fixture(scope="module")
+def inside(shop: Path) -> dict[str, Artifact]:
+    return trained(shop, live(LOSSES))
+
+
+def test_no_outputs_are_cached_for_a_live_teacher(inside: dict[str, Artifact]) -> None:
+    assert list(inside) == ["tokenizer", "teacher", "student_start", "student_float"]
+
+
+def test_a_student_learns_by_what_its_teachers_layers_give(inside: dict[str, Artifact]) -> None:
+    facts: Any = inside["student_float"].facts
+    assert facts["epoch_losses"][-1] < 0.9 * facts["epoch_losses"][0]
+    assert facts["selection_quality"][-1] > facts["selection_quality"][0]
+
+
+def test_the_losses_inside_decide_what_is_learned_and_leave_nothing_behind(
+    shop: Path, inside: dict[str, Artifact]
+) -> None:
+    other = trained(shop, live('live = true\nlosses = [{ use = "cosine", weight = 5.0 }]\n'))
+    first, second, start = (
+        load_file(each.path) for each in (inside["student_float"], other["student_float"], inside["student_start"])
+    )
+    assert first.keys() == second.keys() == start.keys(), "projections are thrown away"
+    assert not all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_teachers_weights_stay_as_they_are(shop: Path, inside: dict[str, Artifact]) -> None:
+    again = trained(shop, live(LOSSES))
+    assert again["teacher"].sha256 == inside["teacher"].sha256
+    assert again["student_float"].sha256 == inside["student_float"].sha256

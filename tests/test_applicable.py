@@ -1,0 +1,162 @@
+"""Every refusal of a step, a loss or a teacher that the rest of the pipeline can't do with: before anything runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import encoders
+import pytest
+from workshop import ONNX_ONLY
+
+from edgekd import pipeline
+from edgekd.applicable import check_losses, check_steps, check_teachers
+from edgekd.errors import BadInputError
+
+MODEL = '[teacher]\nmodel = "tinynet:teacher"\nweights = "teacher.safetensors"\n'
+DISTILL = '[[stages]]\nuse = "distill"\nepochs = 30\nbatch_size = 30\nlearning_rate = 0.1\n'
+PRUNE = '[[stages]]\nuse = "prune"\nmacs_kept = 0.5\nepochs = 1\n'
+FINETUNE = '[[stages]]\nuse = "finetune"\nepochs = 1\n'
+EXPORT = '[[stages]]\nuse = "export"'
+INSIDE = '{ use = "relations", layers = { "blocks.0" = "blocks.1" } }'
+TEXT = encoders.PIPELINE
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return encoders.furnish(tmp_path)
+
+
+def check(folder: Path, text: str) -> None:
+    (folder / "mine.toml").write_text(text, encoding="utf-8")
+    loaded = pipeline.load(str(folder / "mine.toml"))
+    check_steps(loaded)
+    check_teachers(loaded)
+    check_losses(loaded)
+
+
+def taught_by(losses: str, *, live: bool = False, text: str = TEXT) -> str:
+    return text.replace("epochs = 1\n", f"epochs = 1\nlosses = [{losses}]\nlive = {str(live).lower()}\n", 1)
+
+
+@pytest.mark.parametrize("text", [ONNX_ONLY, TEXT, taught_by(INSIDE, live=True), taught_by('{ use = "cosine" }')])
+def test_what_fits_is_taken(text: str, folder: Path) -> None:
+    check(folder, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        (
+            TEXT.replace(EXPORT, PRUNE + EXPORT),
+            "found the stage 'prune' with text-embedding, expected it with convolutions alone",
+            "an encoder is cut in [student]: layers, hidden, feed_forward, vocabulary",
+        ),
+        (
+            ONNX_ONLY.replace(MODEL, '[teacher]\nonnx = "t.onnx"\n').replace(DISTILL, ""),
+            "found no stage 'distill' and a teacher that is no torch module (onnx), expected one to export",
+            "add the stage 'distill' and a [student]",
+        ),
+        (
+            ONNX_ONLY.replace(MODEL, 2 * MODEL.replace("[teacher]", "[[teachers]]")).replace(DISTILL, ""),
+            "found no stage 'distill' and a teacher that is no torch module (model, model), expected one to export",
+            "",
+        ),
+        (
+            ONNX_ONLY.replace('model = "tinynet:student"', "layers = 2"),
+            "found [student] layers, which are taken from a teacher given as encoder = '…'",
+            "",
+        ),
+        (
+            TEXT.replace(EXPORT, FINETUNE + EXPORT),
+            "found the stage 'finetune' with text-embedding, which has no labels",
+            "",
+        ),
+        (
+            TEXT.replace('use = "quantize"\n', 'use = "quantize"\ntemperature = true\n'),
+            "found quantize temperature with text-embedding, which has no probabilities",
+            "",
+        ),
+        (
+            ONNX_ONLY.replace(MODEL, '[teacher]\noutputs = "t.parquet"\n'),
+            "found [augment] views = 2 and a teacher given as outputs = '…', expected views = 1",
+            "leave [augment] out",
+        ),
+        (
+            ONNX_ONLY.replace(MODEL, '[teacher]\nonnx = "t.onnx"\nfinetune = { epochs = 1 }\n'),
+            "[teacher.finetune]: found a teacher given as onnx = '…', expected a torch module",
+            "",
+        ),
+        (
+            TEXT.replace(encoders.TEACHER, f"{encoders.TEACHER}finetune = {{ epochs = 1 }}\n"),
+            "[teacher.finetune]: found text-embedding, which has no labels",
+            "",
+        ),
+        (
+            ONNX_ONLY.replace(MODEL, f'{MODEL}finetune = {{ epochs = 1, losses = [{{ use = "logits" }}] }}\n'),
+            "[teacher.finetune]: found losses that compare with a teacher, expected 'labels' alone",
+            "",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_task_the_teacher_or_the_student_is_refused(
+    text: str, message: str, hint: str, folder: Path
+) -> None:
+    with pytest.raises(BadInputError) as caught:
+        check(folder, text)
+    assert caught.value.message.startswith(f"{folder / 'mine.toml'}: {message}")
+    assert caught.value.hint.startswith(hint)
+
+
+ANOTHER = TEXT.replace(encoders.STUDENT, '[student]\nencoder = "NAME"\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "use", "message"),
+    [
+        (taught_by('{ use = "labels" }'), "distill", "losses[0] 'labels': found outputs that are vectors"),
+        (taught_by('{ use = "logits" }'), "distill", "losses[0] 'logits': found outputs that are vectors"),
+        (
+            ONNX_ONLY.replace("epochs = 30\n", 'epochs = 30\nlosses = [{ use = "cosine" }]\n'),
+            "distill",
+            "losses[0] 'cosine': found outputs that are logits, expected vectors",
+        ),
+        (taught_by(INSIDE), "distill", "found losses that look inside the teacher, expected live = true"),
+        (
+            ONNX_ONLY.replace(EXPORT, f'{FINETUNE}losses = [{{ use = "logits" }}]\n{EXPORT}'),
+            "finetune",
+            "found losses that compare with a teacher, expected 'labels' alone: no teacher is there",
+        ),
+        (
+            ONNX_ONLY.replace(MODEL, '[teacher]\nonnx = "t.onnx"\n').replace("epochs = 30\n", "epochs = 30\nlive = true\n"),
+            "distill",
+            "found live = true and a teacher that is no torch module",
+        ),
+        (
+            taught_by(INSIDE, live=True, text=ANOTHER.replace("NAME", "other")),
+            "distill",
+            "losses[0] 'relations': found a student and a teacher that read different inputs or tokens",
+        ),
+        (
+            taught_by('{ use = "attention", layers = { "a" = "b" } }', live=True, text=ANOTHER.replace("NAME", "wider")),
+            "distill",
+            "losses[0] 'attention': found no attention maps that can be compared",
+        ),
+        (
+            taught_by('{ use = "cosine" }', text=ANOTHER.replace("NAME", "wider")),
+            "distill",
+            "losses[0] 'cosine': found a student with 64 dimensions and a teacher with 32, expected as many",
+        ),
+    ],
+)
+def test_a_loss_that_cannot_be_computed_is_refused_with_its_line(
+    text: str, use: str, message: str, folder: Path
+) -> None:
+    other = encoders.describe(folder / "other") / "tokenizer.json"
+    saved = json.loads(other.read_text())
+    saved["normalizer"]["lowercase"] = False
+    other.write_text(json.dumps(saved))
+    with pytest.raises(BadInputError) as caught:
+        check(folder, text)
+    line = text[: text.index(f'[[stages]]\nuse = "{use}"')].count("\n") + 1
+    assert caught.value.message.startswith(f"{folder / 'mine.toml'}:{line}: stage {use!r}: {message}")

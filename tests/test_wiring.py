@@ -1,0 +1,241 @@
+"""Which steps a build has, in which order, and what each of them takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import encoders
+import pytest
+from workshop import ONNX_ONLY, PIPELINE
+
+from edgekd import device, pipeline
+from edgekd.stages import STAGES
+from edgekd.wiring import Node, Options, Wiring, final_float, float_names
+
+MODEL = '[teacher]\nmodel = "tinynet:teacher"\nweights = "teacher.safetensors"\n'
+STAGE = '[[stages]]\nuse = "export"'
+FINETUNE = '[[stages]]\nuse = "finetune"\nepochs = 1\n\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "teacher.safetensors").touch()
+    for name in ("teacher.onnx", "teacher.parquet", "teacher.keras"):
+        (tmp_path / name).touch()
+    return encoders.furnish(tmp_path)
+
+
+def load(folder: Path, text: str) -> pipeline.Pipeline:
+    (folder / "mine.toml").write_text(text, encoding="utf-8")
+    return pipeline.load(str(folder / "mine.toml"))
+
+
+def wired(folder: Path, text: str, options: Options | None = None, formats: tuple[str, ...] = ("onnx",)) -> list[Node]:
+    """The nodes, each of which comes after what it takes and has its stage's options."""
+    made = list(Wiring(load(folder, text), device.load("pixel8"), options or Options(), formats).nodes())
+    seen: set[str] = set()
+    for node in made:
+        assert set(node.inputs) <= seen, f"{node.name} comes before what it needs"
+        assert node.name not in seen
+        assert isinstance(node.config, STAGES[node.stage].Config)
+        seen.add(node.name)
+    return made
+
+
+def inputs(made: list[Node]) -> dict[str, tuple[str, ...]]:
+    return {node.name: node.inputs for node in made}
+
+
+def before_files(made: list[Node]) -> list[str]:
+    names = [node.name for node in made]
+    return names[: names.index("calibration")]
+
+
+def without(use: str, text: str) -> str:
+    start = text.index(f'[[stages]]\nuse = "{use}"')
+    return text[:start] + text[text.index("[[stages]]", start + 1) :]
+
+
+def test_images_have_no_tokenizers_anywhere(folder: Path) -> None:
+    assert not [node for node in wired(folder, PIPELINE) if "tokenizer" in (node.name, *node.inputs)]
+
+
+def test_each_training_step_takes_the_model_before_it_and_the_teachers_outputs(folder: Path) -> None:
+    text = PIPELINE.replace(STAGE, FINETUNE + STAGE)
+    made = inputs(wired(folder, text))
+    assert made["student_unpruned"] == ("student_start", "teacher_outputs")
+    assert made["student_pruned"] == ("student_unpruned", "teacher_outputs")
+    assert made["student_float"] == ("student_pruned",)
+    assert made["onnx_float"] == ("student_float",)
+    assert made["onnx_int8"] == ("onnx_float", "calibration")
+    assert made["onnx_unpruned"] == ("student_unpruned",)
+    assert made["evaluate onnx_int8"] == made["shift onnx_int8"] == made["profile onnx_int8"] == ("onnx_int8",)
+    assert {f"evaluate {name}" for name in ("student_start", "student_unpruned", "student_pruned")} <= made.keys()
+
+
+@pytest.mark.parametrize(
+    ("left_out", "added", "names"),
+    [
+        ([], "", {"distill": "student_unpruned", "prune": "student_float"}),
+        ([], FINETUNE, {"distill": "student_unpruned", "prune": "student_pruned", "finetune": "student_float"}),
+        (["prune"], "", {"distill": "student_float"}),
+        (["prune"], FINETUNE, {"distill": "student_distilled", "finetune": "student_float"}),
+        (["distill"], FINETUNE, {"prune": "student_pruned", "finetune": "student_float"}),
+        (["distill", "prune"], FINETUNE, {"finetune": "student_float"}),
+        (["distill", "prune"], "", {}),
+    ],
+)
+def test_the_last_step_that_trains_gives_the_float_student(
+    left_out: list[str], added: str, names: dict[str, str], folder: Path
+) -> None:
+    text = PIPELINE.replace(STAGE, added + STAGE)
+    for use in left_out:
+        text = without(use, text)
+    loaded = load(folder, text)
+    assert float_names(loaded) == names
+    assert list(float_names(loaded)) == list(names)
+    assert final_float(loaded) == ("student_float" if names else "teacher")
+    made = inputs(wired(folder, text))
+    assert ("teacher_outputs" in made) == bool({"distill", "prune"} & names.keys())
+    assert made["onnx_float"] == (final_float(loaded),)
+    first = next(iter(names.values()), None)
+    if first is not None:
+        assert made[first][0] == ("student_start" if "distill" in names else "teacher")
+    assert ("onnx_unpruned" in made) == ({"distill", "prune"} <= names.keys())
+
+
+def test_the_control_has_labels_alone_whether_the_teacher_is_live_or_cached(folder: Path) -> None:
+    for text in (ONNX_ONLY, ONNX_ONLY.replace("epochs = 30\n", "epochs = 30\nlive = true\n")):
+        made = wired(folder, text, Options(control=True))
+        (control,) = [node for node in made if node.name == "control"]
+        assert [loss.use for loss in control.config.losses] == ["labels"]  # type: ignore[attr-defined]
+        assert control.config.live is False  # type: ignore[attr-defined]
+        assert "teacher" not in control.inputs
+        assert inputs(made)["evaluate control"] == ("control",)
+
+
+def test_there_is_no_control_where_there_are_no_labels(folder: Path) -> None:
+    assert not [node for node in wired(folder, encoders.PIPELINE, Options(control=True)) if "control" in node.name]
+
+
+def test_a_live_teacher_is_an_input_and_its_outputs_are_not_cached(folder: Path) -> None:
+    text = without("prune", ONNX_ONLY).replace("epochs = 30\n", "epochs = 30\nlive = true\n")
+    made = inputs(wired(folder, text))
+    assert made["student_float"] == ("student_start", "teacher")
+    assert "teacher_outputs" not in made
+
+
+def test_a_live_step_and_a_cached_one_can_follow_each_other(folder: Path) -> None:
+    made = inputs(wired(folder, ONNX_ONLY.replace("epochs = 30\n", "epochs = 30\nlive = true\n")))
+    assert made["student_unpruned"] == ("student_start", "teacher")
+    assert made["student_float"] == ("student_unpruned", "teacher_outputs")
+
+
+def test_texts_are_read_by_one_tokenizer_where_the_student_is_made_of_the_teacher(folder: Path) -> None:
+    made = wired(folder, encoders.PIPELINE)
+    assert before_files(made) == ["tokenizer", "teacher", "teacher_outputs", "student_start", "student_float"]
+    taken = inputs(made)
+    assert taken["teacher_outputs"] == ("teacher", "tokenizer")
+    assert taken["student_start"] == ("teacher", "tokenizer")
+    assert taken["student_float"] == ("student_start", "teacher_outputs", "tokenizer")
+    assert taken["calibration"] == ("tokenizer",)
+    for name in ("teacher_onnx", "onnx_float", "evaluate teacher", "evaluate onnx_int8", "profile onnx_int8"):
+        assert taken[name][-1] == "tokenizer"
+    assert taken["evaluate tfidf"] == ()
+
+
+def test_a_trimmed_student_reads_by_its_own_tokenizer_and_the_teacher_by_the_whole_one(folder: Path) -> None:
+    text = encoders.PIPELINE.replace("layers = 2\n", 'layers = 2\nvocabulary = "trimmed"\n')
+    taken = inputs(wired(folder, text))
+    assert taken["tokenizer"] == ("teacher_tokenizer",)
+    assert taken["teacher_outputs"] == ("teacher", "teacher_tokenizer")
+    assert taken["student_float"] == ("student_start", "teacher_outputs", "tokenizer")
+    assert taken["evaluate teacher"] == taken["teacher_onnx"] == taken["shift teacher"] == ("teacher", "teacher_tokenizer")
+    assert taken["profile teacher_onnx"] == ("teacher_onnx", "teacher_tokenizer")
+    assert taken["evaluate onnx_int8"] == ("onnx_int8", "tokenizer")
+
+
+def test_a_live_teacher_that_reads_differently_comes_with_both_tokenizers_the_students_first(folder: Path) -> None:
+    text = encoders.PIPELINE.replace("layers = 2\n", 'layers = 2\nvocabulary = "trimmed"\n')
+    taken = inputs(wired(folder, text.replace("epochs = 1\n", "epochs = 1\nlive = true\n")))
+    assert taken["student_float"] == ("student_start", "teacher", "tokenizer", "teacher_tokenizer")
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_narrower_student_starts_from_the_teachers_outputs(live: bool, folder: Path) -> None:  # noqa: FBT001
+    text = encoders.PIPELINE.replace("layers = 2\n", "layers = 2\noutput_width = 8\n")
+    text = text.replace("epochs = 1\n", f"epochs = 1\nlive = {str(live).lower()}\n")
+    taken = inputs(wired(folder, text))
+    assert taken["student_start"] == ("teacher", "tokenizer", "teacher_outputs")
+    assert ("teacher_outputs" in taken["student_float"]) is not live
+
+
+def test_another_encoder_is_a_student_with_its_own_tokenizer(folder: Path) -> None:
+    made = wired(folder, encoders.PIPELINE.replace(encoders.STUDENT, '[student]\nencoder = "alike"\n'))
+    taken = inputs(made)
+    assert {node.name: node.stage for node in made}["student_start"] == "encoder"
+    assert taken["student_start"] == ("tokenizer",)
+    assert taken["teacher"] == ("teacher_tokenizer",)
+
+
+@pytest.mark.parametrize(
+    ("line", "stage", "names"),
+    [
+        ('onnx = "teacher.onnx"\n', "foreign_onnx", ("teacher_onnx",)),
+        ('keras = "teacher.keras"\n', "foreign_keras", ("teacher",)),
+        ('outputs = "teacher.parquet"\n', "foreign_table", ("teacher",)),
+    ],
+)
+def test_a_teacher_that_is_no_torch_module_is_neither_exported_nor_measured_in_other_forms(
+    line: str, stage: str, names: tuple[str, ...], folder: Path
+) -> None:
+    made = wired(folder, without("prune", ONNX_ONLY).replace(MODEL, f"[teacher]\n{line}"))
+    taken = inputs(made)
+    assert [node.name for node in made if node.stage == stage] == list(names)
+    assert taken["teacher_outputs"] == taken["evaluate teacher"] == names
+    assert not [node for node in made if node.stage == "export_onnx" and set(names) & set(node.inputs)]
+    assert ("profile teacher_onnx" in taken) == (stage == "foreign_onnx")
+    assert ("shift teacher" in taken) == (stage != "foreign_table")
+
+
+def test_several_teachers_are_one_for_all_that_they_are_asked(folder: Path) -> None:
+    several = "".join(MODEL.replace("[teacher]", f"[[teachers]]\nweight = {weight}") for weight in (3, 1))
+    made = wired(folder, ONNX_ONLY.replace(MODEL, several))
+    taken = inputs(made)
+    assert {"teacher_1", "teacher_2"} <= taken.keys()
+    for name in ("teacher_outputs", "evaluate teacher", "shift teacher"):
+        (node,) = [node for node in made if node.name == name]
+        assert node.inputs == ("teacher_1", "teacher_2")
+        assert node.config.shares == (3.0, 1.0)  # type: ignore[attr-defined]
+    assert "teacher_onnx" not in taken
+
+
+def test_a_teacher_can_be_fine_tuned_first(folder: Path) -> None:
+    made = inputs(wired(folder, ONNX_ONLY.replace(MODEL, f"{MODEL}finetune = {{ epochs = 2 }}\n")))
+    assert made["teacher"] == ("teacher_start",)
+    assert made["teacher_outputs"] == ("teacher",)
+
+
+@pytest.mark.parametrize("items", [0, 40])
+def test_shift_is_scored_on_as_many_items_as_the_pipeline_says(items: int, folder: Path) -> None:
+    made = wired(folder, ONNX_ONLY.replace("[parity]", f"[proof]\nshift_items = {items}\n\n[parity]"))
+    configs = {node.name: node.config for node in made if node.stage == "shift"}
+    assert set(configs) == ({"shift teacher", "shift student_float", "shift onnx_int8"} if items else set())
+    assert {config.items for config in configs.values()} <= {items}  # type: ignore[attr-defined]
+
+
+def test_the_tfidf_row_can_be_left_out(folder: Path) -> None:
+    assert "evaluate tfidf" not in inputs(wired(folder, encoders.PIPELINE + "\n[proof]\ntfidf = false\n"))
+
+
+def test_a_temperature_is_fitted_to_the_shipped_files_alone(folder: Path) -> None:
+    text = ONNX_ONLY.replace("calibration_samples = 60", "calibration_samples = 60\ntemperature = true")
+    fitted = {node.name for node in wired(folder, text) if getattr(node.config, "temperature", False)}
+    assert fitted == {"evaluate onnx_int8"}
+
+
+def test_the_views_and_how_outputs_are_kept_come_from_the_pipeline(folder: Path) -> None:
+    text = ONNX_ONLY.replace("[parity]", '[teacher_outputs]\nprecision = "float32"\nshard_rows = 7\n\n[parity]')
+    (node,) = [node for node in wired(folder, text) if node.name == "teacher_outputs"]
+    config = node.config.model_dump()
+    assert (config["precision"], config["shard_rows"], config["augment"]["views"]) == ("float32", 7, 2)
