@@ -12,8 +12,8 @@ from edgekd.judge import Check, Evidence, Verdict, judge, worst
 from edgekd.plan import Plan
 from edgekd.profile.measurement import Provenance
 from edgekd.report.model import FORMAT_VERSION, ParityRow, Report, StepRow
-from edgekd.tasks.base import Outputs
 from edgekd.rows import artifact_rows, check_row, difference_rows, measurement_rows, notes, plain_facts, quality_row
+from edgekd.tasks.base import Outputs
 
 
 def report(found: Findings, seconds: float) -> Report:

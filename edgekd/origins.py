@@ -110,14 +110,18 @@ class Origins:
             yield "teacher_tokenizer", "tokenizer", _tokenizer(first, length), ()
         if second is None:
             return
-        if self._trimmed:
-            config = trim_vocabulary.Config(min_count=self.pipeline.student.token_min_count)
+        student = self.pipeline.student
+        if student is not None and student.vocabulary == "trimmed":
+            config = trim_vocabulary.Config(min_count=student.token_min_count)
             yield "tokenizer", "trim_vocabulary", config, ("teacher_tokenizer",)
         else:
             yield "tokenizer", "tokenizer", _tokenizer(second, length), ()
 
     def same_tokens(self) -> bool:
-        """Whether teacher and student cut a text into the same tokens; trimming leaves those of training texts."""
+        """Whether teacher and student cut a training text into the same tokens; trimming leaves all that occur once."""
+        student = self.pipeline.student
+        if student is not None and self._trimmed and student.token_min_count > 1:
+            return False
         first, second = self._teacher_source, self._student_source
         if first is None or second is None or first == second:
             return first == second

@@ -96,7 +96,7 @@ class Pipeline(Frozen):
     budget: dict[str, str] = {}
     limits: tuple[Limit, ...] = ()
 
-    def step(self, use: str) -> Any | None:
+    def step(self, use: str) -> Any:
         """The options of the step ``use``, or None where the pipeline has no such step."""
         return next((step.config for step in self.stages if step.use == use), None)
 
@@ -137,7 +137,7 @@ def load(name: str) -> Pipeline:
     steps = _steps(values.get("stages"), path, text, task.DEFAULTS)
     values = {"name": path.stem, **_finetuned(values, task.DEFAULTS), "stages": steps, "path": path}
     pipeline = validate(Pipeline, {"data": {}, **values}, path, text)
-    data = validate(task.DataConfig, pipeline.data, path, text, ["data"])
+    data: Any = validate(task.DataConfig, pipeline.data, path, text, ["data"])
     if len(pipeline.all_teachers) == 0 or (pipeline.teacher is not None and pipeline.teachers):
         raise BadInputError(f"{path}: found {len(pipeline.teachers)} [[teachers]], expected [teacher] or [[teachers]]")
     if pipeline.step("distill") is not None and pipeline.student is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgekd.applicable import check_losses, check_steps, check_teachers, check_tables
+from edgekd.applicable import check_losses, check_steps, check_tables, check_teachers
 from edgekd.device import Device
 from edgekd.errors import BadInputError, MissingExtraError
 from edgekd.limits import Limit, merge

@@ -27,7 +27,7 @@ def quality_row(scores: Scores) -> QualityRow:
 
 
 def difference_rows(found: Findings) -> Iterator[DifferenceRow]:
-    """Which models are compared item by item: each INT8 file with the teacher, and the student with what it could be."""
+    """Models that are compared item by item: each INT8 file with the teacher, the student with what it could be."""
     distilled = float_names(found.plan.pipeline).get("distill", found.float_model)
     pairs = [(name, "teacher") for name in found.shipped]
     pairs += [(distilled, "student_start"), (distilled, "control"), (found.float_model, "tfidf")]

@@ -18,7 +18,7 @@ class TeacherConfig(Frozen):
 
     model: str | None = None  # 'module:function' that returns a torch module
     options: dict[str, Any] = {}
-    weights: str | None = None  # of ``model``: a file beside the pipeline, or 'edgekd:NAME' for one that comes with edgekd
+    weights: str | None = None  # of ``model``: a file beside the pipeline, or 'edgekd:NAME' for one of ours
     encoder: str | None = None  # a transformers or sentence-transformers folder, hub id, or 'package:NAME'
     trust_remote_code: bool = False  # run the code that comes with ``encoder``
     onnx: str | None = None  # a file that onnxruntime runs, whatever made it
@@ -32,7 +32,8 @@ class TeacherConfig(Frozen):
     def _one_form(self) -> TeacherConfig:
         given = [name for name in TEACHER_FORMS if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"found {' and '.join(given) or 'none of them'}, expected one of {', '.join(TEACHER_FORMS)}")
+            found = " and ".join(given) or "none of them"
+            raise ValueError(f"found {found}, expected one of {', '.join(TEACHER_FORMS)}")
         if (self.model is None) != (self.weights is None):
             raise ValueError("expected model = 'module:function' together with weights = 'FILE'")
         return self

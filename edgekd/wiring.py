@@ -12,11 +12,20 @@ from edgekd.objectives.table import parse
 from edgekd.origins import Origins
 from edgekd.pipeline import Pipeline, QuantizeStep
 from edgekd.profile.conditions import host_fingerprint
-from edgekd.stages import calibration, evaluate, profile, quantize_onnx, quantize_tflite, shift, smaller, teacher_outputs
+from edgekd.stages import (
+    calibration,
+    evaluate,
+    profile,
+    quantize_onnx,
+    quantize_tflite,
+    shift,
+    smaller,
+    teacher_outputs,
+)
 from edgekd.stages.base import NoConfig
+from edgekd.targets.isa import target_isa
 from edgekd.tasks import named
 from edgekd.tasks.base import Outputs
-from edgekd.targets.isa import target_isa
 from edgekd.toml_file import Frozen
 
 TEXT_TASKS = ("text-classification", "text-embedding")

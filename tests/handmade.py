@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 import tiny
 from onnx import TensorProto, helper, numpy_helper
 from pyarrow import parquet
@@ -23,7 +23,7 @@ EPSILON = 1e-5  # torch's BatchNorm2d
 def write_onnx(path: Path, weights: Path, batch: int | str = "batch", *, softmax: bool = False) -> Path:
     """Write the network with folded normalisation; its second output is what the last layer reads."""
     state = load_file(weights)
-    constants: dict[str, Arrays] = {"zero": np.float32(0), "six": np.float32(6)}
+    constants: dict[str, Any] = {"zero": np.float32(0), "six": np.float32(6)}
     nodes, last = [], "pixels"
     for index, stride in enumerate((1, 2)):
         scale = state[f"features.{index}.1.weight"] / np.sqrt(state[f"features.{index}.1.running_var"] + EPSILON)

@@ -108,6 +108,9 @@ def test_what_does_not_fit_the_task_the_teacher_or_the_student_is_refused(
     assert caught.value.hint.startswith(hint)
 
 
+ONNX_TAUGHT = ONNX_ONLY.replace(MODEL, '[teacher]\nonnx = "t.onnx"\n')
+ONNX_LIVE = ONNX_TAUGHT.replace("epochs = 30\n", "epochs = 30\nlive = true\n")
+MAPS = '{ use = "attention", layers = { "a" = "b" } }'
 ANOTHER = TEXT.replace(encoders.STUDENT, '[student]\nencoder = "NAME"\n')
 
 
@@ -128,7 +131,7 @@ ANOTHER = TEXT.replace(encoders.STUDENT, '[student]\nencoder = "NAME"\n')
             "found losses that compare with a teacher, expected 'labels' alone: no teacher is there",
         ),
         (
-            ONNX_ONLY.replace(MODEL, '[teacher]\nonnx = "t.onnx"\n').replace("epochs = 30\n", "epochs = 30\nlive = true\n"),
+            ONNX_LIVE,
             "distill",
             "found live = true and a teacher that is no torch module",
         ),
@@ -138,7 +141,7 @@ ANOTHER = TEXT.replace(encoders.STUDENT, '[student]\nencoder = "NAME"\n')
             "losses[0] 'relations': found a student and a teacher that read different inputs or tokens",
         ),
         (
-            taught_by('{ use = "attention", layers = { "a" = "b" } }', live=True, text=ANOTHER.replace("NAME", "wider")),
+            taught_by(MAPS, live=True, text=ANOTHER.replace("NAME", "wider")),
             "distill",
             "losses[0] 'attention': found no attention maps that can be compared",
         ),

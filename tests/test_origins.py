@@ -91,7 +91,7 @@ def test_several_teachers_of_texts_read_by_one_tokenizer(folder: Path) -> None:
     with pytest.raises(BadInputError, match=r"found \[\[teachers\]\] with the tokenizers teacher, wider, expected one"):
         list(origins(folder, text).steps())
     named = both.replace('"wider"', '"wider"\ntokenizer = "teacher"')
-    made = configs(origins(folder, encoders.PIPELINE.replace(encoders.TEACHER, named).replace(encoders.STUDENT, student)))
+    made = configs(origins(folder, text.replace(both, named)))
     assert made["teacher_tokenizer"]["source"] == str(folder / "teacher")
 
 
@@ -107,5 +107,17 @@ def test_tokens_are_the_same_if_the_tokenizers_are_wherever_they_lie(folder: Pat
     text = encoders.PIPELINE.replace(encoders.STUDENT, '[student]\nencoder = "alike"\n')
     assert origins(folder, text).same_tokens()
     path = folder / "alike" / "tokenizer.json"
-    path.write_text(path.read_text().replace('"lowercase":true', '"lowercase":false').replace('"lowercase": true', '"lowercase": false'))
+    saved = json.loads(path.read_text())
+    saved["normalizer"]["lowercase"] = False
+    path.write_text(json.dumps(saved))
     assert not origins(folder, text).same_tokens()
+
+
+@pytest.mark.parametrize(("least", "same"), [(1, True), (2, False)])
+def test_a_vocabulary_without_rare_tokens_cuts_training_texts_differently(
+    least: int,
+    same: bool,  # noqa: FBT001
+    folder: Path,
+) -> None:
+    cut = f'layers = 2\nvocabulary = "trimmed"\ntoken_min_count = {least}\n'
+    assert origins(folder, encoders.PIPELINE.replace("layers = 2\n", cut)).same_tokens() is same

@@ -76,9 +76,7 @@ def test_a_student_in_no_form_or_in_two_is_refused(given: dict[str, Any], found:
         StudentConfig(**given)
 
 
-@pytest.mark.parametrize(
-    "cut", [{"hidden": 64}, {"feed_forward": 64}, {"output_width": 16}, {"vocabulary": "trimmed"}]
-)
+@pytest.mark.parametrize("cut", [{"hidden": 64}, {"feed_forward": 64}, {"output_width": 16}, {"vocabulary": "trimmed"}])
 @pytest.mark.parametrize("form", [{"model": "m:f"}, {"encoder": "e"}])
 def test_what_cuts_the_teacher_goes_with_its_layers(form: dict[str, Any], cut: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="go with layers: they cut what the teacher has"):

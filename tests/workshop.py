@@ -95,7 +95,7 @@ class Workshop:
 
     def run(self, *arguments: str, **environment: str) -> Ran:
         with self.start(*arguments, **environment) as process:
-            out, err = process.communicate(timeout=300)
+            out, err = process.communicate(timeout=900)
         return Ran(process.returncode, out, err)
 
 

@@ -77,8 +77,8 @@ def batch_rows(
 ) -> Iterator[Positions]:
     """Positions in ``rows``, shuffled by seed and epoch alone, in whole batches of ``size`` (or one smaller one).
 
-    With ``lengths`` (rows,) the rows of a batch are of about one length, so that little is padded: every BUCKET batches'
-    rows are sorted, and the batches then come in random order.
+    With ``lengths`` (rows,) the rows of a batch are of about one length, so that little is padded: the rows of every
+    BUCKET batches are sorted, and the batches then come in random order.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(rows))

@@ -85,7 +85,7 @@ class Shards:
     rows: int
 
     def __len__(self) -> int:
-        return -(-self.total // self.rows)
+        return (self.total + self.rows - 1) // self.rows
 
     def missing(self) -> list[int]:
         """The shards that are still to be made."""

@@ -1,4 +1,4 @@
-"""The student in training: with the losses that it learns by and, where they look inside, a teacher that runs beside it."""
+"""The student in training: with the losses that it learns by and, for those that look inside, a teacher beside it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class Pupil(nn.Module):
     def _signals(self, batch: Lesson) -> Signals:
         with self._recording(self.student, 0) as seen:
             outputs = processes.gather(self.student(*batch.inputs))
-        teacher, taught = batch.teacher, _Nothing()
+        teacher = batch.teacher
+        taught: Recorder | _Nothing = _Nothing()
         if self._teacher:
             with torch.no_grad(), self._recording(self._teacher[0], 1) as taught:
                 teacher = processes.gather(self._teacher[0](*(batch.teacher_inputs or batch.inputs)))

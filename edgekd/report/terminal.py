@@ -50,7 +50,8 @@ def plural(noun: str) -> str:
 
 def _quality(report: Report) -> Iterator[Text]:
     items = next(iter(report.quality.values())).items
-    yield Text(f"{report.metric} on {items:,} test {plural(report.item)} of the {report.data}, 95 % interval", style="bold")
+    scored = f"{items:,} test {plural(report.item)} of the {report.data}"
+    yield Text(f"{report.metric} on {scored}, 95 % interval", style="bold")
     teacher = report.quality["teacher"].value if "teacher" in report.quality else 0.0
     for name, row in report.quality.items():
         share = f"{row.value / teacher:.1%} of the teacher's" if teacher and name != "teacher" else ""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edgekd.errors import StageError
 from edgekd.tasks.base import Arrays, one
 
-TOKEN_TYPES = "token_type_ids"  # all zero for single texts; many exported encoders want them
+TOKEN_TYPES = "token_type_ids"  # noqa: S105 (no password); all zero for single texts, many exported encoders want them
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ def _fit(each: Wanted, values: npt.NDArray[np.generic], where: str) -> npt.NDArr
     if values.dtype.kind in "iu" and np.dtype(each.dtype).kind in "iuf":
         values = values.astype(each.dtype)
     if not _fits(each.shape, values.shape):
-        raise StageError(f"{where}: found an input of shape {values.shape}, which {each.name!r} {each.shape} can't take")
+        found = f"found an input of shape {values.shape}"
+        raise StageError(f"{where}: {found}, which {each.name!r} {each.shape} can't take")
     return values
 
 

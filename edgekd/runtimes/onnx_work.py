@@ -27,6 +27,11 @@ def _gemm(out: tuple[int, ...], weights: tuple[int, ...]) -> int:
     return elements(out) * (elements(weights) // out[-1])
 
 
+def _attention(out: tuple[int, ...], key: tuple[int, ...]) -> int:
+    """Out (B, m, heads * width), keys (B, n, heads * width): every query meets every key, and every weight a value."""
+    return 2 * elements(out) * key[1]
+
+
 # For each operator that multiplies: the input whose shape counts, and the multiply-accumulates.
 COUNTED: dict[str, tuple[int, Callable[[tuple[int, ...], tuple[int, ...]], int]]] = {
     "Conv": (1, _convolution),
@@ -35,6 +40,10 @@ COUNTED: dict[str, tuple[int, Callable[[tuple[int, ...], tuple[int, ...]], int]]
     "ConvTranspose": (1, _transposed),
     "MatMul": (0, _product),
     "MatMulInteger": (0, _product),
+    "MatMulIntegerToFloat": (0, _product),
+    "MatMulNBits": (0, _product),
+    "DynamicQuantizeMatMul": (0, _product),
     "QLinearMatMul": (0, _product),
+    "MultiHeadAttention": (1, _attention),
     "Gemm": (1, _gemm),
 }

@@ -19,7 +19,7 @@ Config = NoConfig
 
 
 def run(inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> Product:
-    """Write ``model.onnx``: the task's inputs, one row; output 'logits' (1, classes) or 'sentence_embedding' (1, width)."""
+    """Write ``model.onnx`` for one row of the task; output 'logits' (1, classes) or 'sentence_embedding' (1, width)."""
     import onnx
 
     from edgekd.models import loading, quiet

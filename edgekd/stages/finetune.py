@@ -20,7 +20,7 @@ READS_DATA = True
 class Config(TeachingConfig):
     """Train on the labels alone."""
 
-    losses: Losses = Field(default=[{"use": "labels"}], validate_default=True)  # type: ignore[assignment]  # is parsed
+    losses: Losses = Field(default=[{"use": "labels"}], validate_default=True)  # type: ignore[arg-type]  # is parsed
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:

@@ -35,7 +35,8 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
 
     rows = calibration.part(inputs[1], "calibration")
     with quiet.frameworks():
-        known = _for_texts(inputs[0].path, config.isa) if MASK in rows else _static(inputs[0].path, rows, config, context)
+        source = inputs[0].path
+        known = _for_texts(source, config.isa) if MASK in rows else _static(source, rows, config, context)
         made = choose(methods_for(config.method, known, "onnxruntime"), Runner, inputs, context)
     return Product(made.path, {**made.facts, "isa": config.isa})
 
@@ -44,9 +45,7 @@ def _for_texts(source: Path, isa: str) -> Methods:
     """Transformers lose too much to fixed ranges: their activations are quantized as they come."""
     from edgekd.quantizers import onnx_dynamic
 
-    return {
-        name: partial(onnx_dynamic.quantize, source, method=name, isa=isa) for name in onnx_dynamic.METHODS
-    }
+    return {name: partial(onnx_dynamic.quantize, source, method=name, isa=isa) for name in onnx_dynamic.METHODS}
 
 
 def _static(source: Path, rows: Arrays, config: Config, context: Context) -> Methods:

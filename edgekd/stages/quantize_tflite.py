@@ -1,4 +1,4 @@
-"""INT8 by litert-quantizer: static for images (ranges from the calibration set), dynamic for texts; float in and out."""
+"""INT8 by litert-quantizer: static for images (by the calibration set), dynamic for texts; float in and out."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def _for_texts(source: Path, isa: str) -> Methods:
     """Transformers lose too much to fixed ranges: their activations are quantized as they come."""
     from edgekd.quantizers import tflite_dynamic
 
-    return {
-        name: partial(tflite_dynamic.quantize, source, method=name, isa=isa) for name in tflite_dynamic.METHODS
-    }
+    return {name: partial(tflite_dynamic.quantize, source, method=name, isa=isa) for name in tflite_dynamic.METHODS}
 
 
 def _static(source: Path, rows: Arrays) -> Methods:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-
 from edgekd.algorithms.agreement import Agreement, agreement
 from edgekd.artifact import Artifact
 from edgekd.errors import BadInputError, nearest

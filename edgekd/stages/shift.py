@@ -39,7 +39,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
         scores["/" if kind is None else f"{kind}/{level:g}"] = harder.score(outputs).scores
         context.progressed(number, len(doses) + 1, kind or "")
     path = context.scratch / "shifted.npz"
-    np.savez(path, allow_pickle=False, **scores)  # type: ignore[arg-type]  # the stub takes the names for its options
+    np.savez(path, allow_pickle=False, **scores)
     worst = min(scores, key=lambda name: float(scores[name].mean()))
     plain, least = float(scores["/"].mean()), float(scores[worst].mean())
     summary = f"{plain:.1%} of {len(scores['/'])} {task.item}s, {least:.1%} under {worst.replace('/', ' ')}"

@@ -69,5 +69,6 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
         "precision": config.precision,
         "largest_rounding_error": error,
     }
-    summary = f"{config.augment.views} views of {len(rows.fit):,} {task.row}s, {config.precision}, error {error:.2g} at most"
+    kept = f"{config.augment.views} views of {len(rows.fit):,} {task.row}s"
+    summary = f"{kept}, {config.precision}, error {error:.2g} at most"
     return Product(path, {**facts, "summary": summary})

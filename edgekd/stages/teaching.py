@@ -32,7 +32,7 @@ class TeachingConfig(Frozen):
     """How a student is taught."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)]
-    losses: Losses = Field(default=DEFAULT_LOSSES, validate_default=True)  # type: ignore[assignment]  # is parsed
+    losses: Losses = Field(default=DEFAULT_LOSSES, validate_default=True)  # type: ignore[arg-type]  # is parsed
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4

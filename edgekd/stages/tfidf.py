@@ -27,7 +27,7 @@ def run(_inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> P
     with threadpool_limits(context.threads):  # two threads on shared cores took a minute for a second's work
         found = _retrieved(data) if isinstance(data.test, Pairs) else _classified(data, task)
     path = context.scratch / "outputs.npz"
-    np.savez(path, allow_pickle=False, **found)  # type: ignore[arg-type]  # the stub takes the names for its options
+    np.savez(path, allow_pickle=False, **found)
     quality = float(found["scores"].mean())
     facts = {"quality": quality, "items": len(found["scores"]), "data": task.title, "metric": task.metric}
     summary = f"{task.metric} {quality:.2%} of {len(found['scores']):,} test {task.item}s"

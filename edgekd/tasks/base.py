@@ -101,7 +101,7 @@ class Task(ABC):
         return self.inputs("test", np.zeros(1, np.int64))
 
     def quality(self, outputs: npt.NDArray[Any], rows: Rows, teacher: npt.NDArray[Any] | None) -> float:
-        """How good ``outputs`` are on training ``rows`` that were kept for choosing: accuracy, or cosine to the teacher."""
+        """How good ``outputs`` are on training ``rows`` kept for choosing: accuracy, or cosine to the teacher."""
         if self.labels is not None:
             return float((outputs.argmax(1) == self.labels[rows]).mean())
         return 0.0 if teacher is None else mean_cosine(outputs, teacher)
@@ -112,7 +112,7 @@ class Task(ABC):
 
     def under(self, kind: str | None, level: float, items: int, seed: int) -> Task:
         """The same task with its first ``items`` test items alone, put under a shift (None: as they are)."""
-        raise NotImplementedError(f"{type(self).__name__} has no shifts, and so no {kind} at {level} of {items}, {seed}")
+        raise NotImplementedError(f"{type(self).__name__} has no shifts: no {kind} at {level} of {items}, {seed}")
 
     def each(self, split: Split, rows: Rows | None = None) -> Iterator[Arrays]:
         """The inputs of one row after another, each (1, …), as a file takes them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from edgekd.tasks.base import Outputs, Scored, Task
 from edgekd.tasks.image_classification import correct
 from edgekd.tasks.texts import TextTask
 
-NAME = "text-classification"
+NAME: Final = "text-classification"
 OUTPUTS = Outputs.LOGITS
 TEACHING = {"optimizer": "adamw", "learning_rate": 5e-4, "weight_decay": 0.01, "batch_size": 32}
 FINETUNING = {**TEACHING, "learning_rate": 1e-4, "losses": [{"use": "labels"}]}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 
 from edgekd.algorithms import retrieval
@@ -17,7 +16,7 @@ from edgekd.errors import BadInputError
 from edgekd.tasks.base import Outputs, Scored, Task
 from edgekd.tasks.texts import TextTask
 
-NAME = "text-embedding"
+NAME: Final = "text-embedding"
 OUTPUTS = Outputs.VECTORS
 TEACHING = {
     "losses": [{"use": "cosine", "weight": 10.0}, {"use": "similarity-mse", "weight": 20.0}],

@@ -80,7 +80,7 @@ class TextTask(Task):
         """A text as long as the limit: test texts one after another."""
         tokenizer = self._reader()
         words = ""
-        for text in chain.from_iterable(map(self.texts, ("test", "train"))):
+        for text in chain(self.texts("test"), self.texts("train")):
             words = f"{words} {text}"
             if len(found := tokenizer.token_ids(words)) == tokenizer.max_length:
                 break

@@ -47,7 +47,7 @@ def test_top_k_keeps_the_largest_logits_and_their_probabilities(precision: str, 
             np.take_along_axis(kept, largest, 1), np.take_along_axis(given, largest, 1), atol=tolerance, rtol=tolerance
         )
     rest = np.ones_like(OUTPUTS, bool)
-    np.put_along_axis(rest, largest, False, 1)  # noqa: FBT003
+    np.put_along_axis(rest, largest, False, 1)
     shared = found[rest].reshape(7, 4)
     np.testing.assert_allclose(shared, np.repeat(shared[:, :1], 4, 1))
     np.testing.assert_allclose(

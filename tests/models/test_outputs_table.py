@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,9 +178,10 @@ def test_damaged_pages_are_refused(tmp_path: Path) -> None:
 def texts(**more: Any) -> TextSet:
     labels = np.array([0, 1] * 5)
     words = [f"text {number}" for number in range(10)]
-    train = Texts(words, labels, ids=[*range(100, 110)])  # type: ignore[arg-type]  # whole numbers, as a column gives
+    numbers: Any = list(range(100, 110))  # as a column of whole numbers gives them
+    train = Texts(words, labels, numbers)
     test = Texts(["one", "two"], labels[:2], ids=["t1", "t2"])
-    return TextSet(**({"title": "tiny texts", "classes": ("a", "b"), "train": train, "test": test} | more))
+    return replace(TextSet("tiny texts", ("a", "b"), train, test), **more)
 
 
 def classification(data: TextSet, tmp_path: Path) -> Task:

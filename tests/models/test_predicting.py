@@ -84,9 +84,7 @@ def test_several_models_are_opened_as_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(weighted, 0.25 * first + 0.75 * second, atol=1e-6)
     equal = open_models(artifacts, (), 1).outputs(TASK, "train", ROWS)
     np.testing.assert_allclose(equal, 0.5 * first + 0.5 * second, atol=1e-6)
-    tokenizer = Artifact(
-        key="", kind=Kind.TOKENIZER, path=tmp_path, sha256="", size_bytes=0, made_by="", inputs=()
-    )
+    tokenizer = Artifact(key="", kind=Kind.TOKENIZER, path=tmp_path, sha256="", size_bytes=0, made_by="", inputs=())
     alone = open_models([artifacts[0], tokenizer], (), 1)
     assert isinstance(alone, TorchModel)
     assert np.array_equal(alone.outputs(TASK, "train", ROWS), first)
@@ -113,7 +111,7 @@ def test_outputs_are_in_the_order_of_the_rows_whatever_the_batches() -> None:
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [
-        ([[1.0, 2.0]], r"the judge gives outputs of shape \(1, 2\) for one image, expected \(1, 3\): data set 'tiny bars'"),
+        ([[1.0, 2.0]], r"outputs of shape \(1, 2\) for one image, expected \(1, 3\): data set 'tiny bars'"),
         ([1.0, 2.0, 3.0], r"the judge gives outputs of shape \(1,\) for one image, expected \(1, 3\)"),
     ],
 )

@@ -48,7 +48,7 @@ def test_token_types_that_nobody_gives_are_zero() -> None:
     ("wanted", "inputs", "message"),
     [
         ([Wanted("pixels", (1, 3), "float32")], TEXT, "here: found an input 'pixels', expected input_ids, attention"),
-        ([Wanted("x", (1, 3, 8, 8), "float32")], {"image": IMAGE}, r"here: found an input of shape \(1, .*\), which 'x'"),
+        ([Wanted("x", (1, 3, 8, 8), "float32")], {"image": IMAGE}, r"here: found an input of shape \(1, .*, which 'x'"),
         ([Wanted("x", (1, 2), "int64")], {"ids": IDS}, r"here: found an input of shape \(1, 3\), which 'x' \(1, 2\)"),
         ([Wanted("x", (24,), "float32")], {"image": IMAGE}, r"which 'x' \(24,\) can't take"),
     ],

@@ -16,13 +16,22 @@ from edgekd.artifact import Artifact
 from edgekd.progress import Quiet
 from edgekd.store import Store
 
-LOSSES = """\
+LAYER = "backbone.encoder.layer"
+
+
+def pairs(*numbers: tuple[int, int], inside: str = "") -> str:
+    """A TOML table of the student's layers and the teacher's."""
+    names = (f'"{LAYER}.{one}{inside}" = "{LAYER}.{other}{inside}"' for one, other in numbers)
+    return f"{{ {', '.join(names)} }}"
+
+
+LOSSES = f"""\
 live = true
 losses = [
-  { use = "cosine", weight = 5.0 },
-  { use = "hidden", layers = { "backbone.encoder.layer.0" = "backbone.encoder.layer.1", "backbone.encoder.layer.1" = "backbone.encoder.layer.3" } },
-  { use = "attention", layers = { "backbone.encoder.layer.1.attention.self" = "backbone.encoder.layer.3.attention.self" } },
-  { use = "relations", relation_heads = 8, layers = { "backbone.encoder.layer.1.attention.self.query" = "backbone.encoder.layer.3.attention.self.query" } },
+  {{ use = "cosine", weight = 5.0 }},
+  {{ use = "hidden", layers = {pairs((0, 1), (1, 3))} }},
+  {{ use = "attention", layers = {pairs((1, 3), inside=".attention.self")} }},
+  {{ use = "relations", relation_heads = 8, layers = {pairs((1, 3), inside=".attention.self.query")} }},
 ]
 """
 

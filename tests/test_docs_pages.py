@@ -1,0 +1,204 @@
+"""The pages below docs/, and what README.md says of texts and teachers: examples load, and one page's are built."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import phrases
+import pytest
+import tinybert
+from workshop import Workshop
+
+from edgekd import device, pipeline, plan
+from edgekd.data import sources, text_sources
+from edgekd.data.tables import import_arrow
+from edgekd.tasks import TASKS
+from edgekd.tasks.base import Task
+from edgekd.teachers import TEACHER_FORMS, TeacherConfig
+
+ROOT = Path(__file__).parent.parent
+FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([\w./-]+)\)")
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return [body for found, body in FENCED.findall(text_of(page)) if found == language]
+
+
+def section(page: str, heading: str) -> str:
+    """From a heading to the next one of any depth; a comment in a block of code is none."""
+    rest = text_of(page).split(f"# {heading}\n", 1)[1]
+    fenced = [range(*each.span()) for each in FENCED.finditer(rest)]
+    ends = [each.start() for each in re.finditer(r"^#+ ", rest, re.MULTILINE)]
+    return rest[: next((end for end in ends if not any(end in block for block in fenced)), None)]
+
+
+def tables(text: str) -> list[dict[str, Any]]:
+    return [tomllib.loads(body) for language, body in FENCED.findall(text) if language == "toml"]
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} <= set(LINK.findall(text_of("README.md")))
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_a_link_leads_somewhere(page: str) -> None:
+    assert [link for link in LINK.findall(text_of(page)) if not ((ROOT / page).parent / link).exists()] == []
+
+
+# README.md
+
+
+def test_the_pipeline_for_texts_can_be_planned(tmp_path: Path) -> None:
+    (text,) = [body for language, body in FENCED.findall(section("README.md", "Texts")) if language == "toml"]
+    name = tomllib.loads(text)["teacher"]["encoder"]
+    (tmp_path / name).parent.mkdir(parents=True)
+    tinybert.save_sentence_model(tmp_path / name)  # in place of the hub's, which needs a network
+    phrases.write_csv(tmp_path / "texts.csv", ["text"], [["the cat"], ["a dog"]])
+    phrases.write_csv(tmp_path / "questions.csv", ["query", "document"], [("cat", "the cat sat")])
+    (tmp_path / "search.toml").write_text(text)
+    made = plan.make(pipeline.load(str(tmp_path / "search.toml")), device.load("pixel8"), plan.Options())
+    assert {"tokenizer", "teacher", "onnx_int8", "tflite_int8", "evaluate tfidf"} <= {node.name for node in made.nodes}
+
+
+def test_every_form_of_a_teacher_has_an_example() -> None:
+    found = tables(section("README.md", "Teachers"))
+    alone = [TeacherConfig.model_validate(table["teacher"]) for table in found if "teacher" in table]
+    assert sorted(each.form for each in alone) == sorted(TEACHER_FORMS)
+    (several,) = [table["teachers"] for table in found if "teachers" in table]
+    assert [TeacherConfig.model_validate(each).weight for each in several] == [2, 1]
+
+
+# docs/data.md
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the table below ``heading``, without its head."""
+    lines = [line for line in section(page, heading).splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+
+
+@pytest.fixture(scope="module")
+def shelves(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that the examples of docs/data.md name."""
+    folder = tmp_path_factory.mktemp("shelves")
+    for name, columns in {
+        "texts-1.csv": ["text"],
+        "texts-2.csv": ["text"],
+        "questions.csv": ["question", "answer"],
+        "more.csv": ["body"],
+        "poems.csv": ["body"],
+        "photos.csv": ["file", "kind"],
+        "photos-test.csv": ["file", "kind"],
+    }.items():
+        phrases.write_csv(folder / name, columns, [["a cat"] * len(columns)])
+    phrases.write_jsonl(folder / "alike.jsonl", ["one", "other", "likeness"], [("a cat", "a dog", "0.5")])
+    for name in ("mails.parquet", "mails-test.parquet"):
+        write_parquet(folder / name, {"body": ["a cat", "a dog"], "folder": ["cats", "dogs"]})
+    return folder
+
+
+def write_parquet(path: Path, columns: dict[str, list[str]]) -> None:
+    from pyarrow import parquet  # type: ignore[import-untyped]
+
+    parquet.write_table(import_arrow().table(columns), path)
+
+
+DATA = blocks("docs/data.md", "toml")
+
+
+@pytest.mark.parametrize("text", DATA, ids=range(len(DATA)))
+def test_a_data_table_names_a_source_that_takes_its_keys(text: str, shelves: Path) -> None:
+    found = tomllib.loads(text)
+    module = TASKS[found["task"]]
+    config: Any = module.DataConfig.model_validate(found["data"])
+    module.source(config.beside(shelves), None).check()
+
+
+def test_every_source_has_a_row_with_its_keys() -> None:
+    always = {"use", "selection", "unlabelled", "out_of_domain"}
+    keys: dict[str, set[str]] = {}
+    for known in (sources.KEYS, text_sources.KEYS):
+        for name, some in known.items():
+            keys.setdefault(name, set()).update(set(some) - always)
+    stated = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[3])) for row in rows("docs/data.md", "Sources")}
+    assert stated == {**keys, "module:function": set()}
+
+
+def test_the_columns_are_called_as_the_page_says() -> None:
+    stated = {name for row in rows("docs/data.md", "Tables") for name in re.findall(r"`(\w+)`", row[2])} | {"id"}
+    known = (text_sources.TextColumns, sources.ImageColumns)
+    assert stated == {str(field.default) for each in known for field in each.model_fields.values()}
+
+
+# docs/own-task.md
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """The page's files in a folder, and the teacher's weights as its script makes them."""
+    folder = tmp_path_factory.mktemp("own task")
+    for language in ("python", "toml"):
+        for body in blocks("docs/own-task.md", language):
+            name = re.match(r"# (\S+\.(?:toml|py))\n", body)
+            assert name, f"no file's name in the first line of {body!r}"
+            (folder / name[1]).write_text(body, encoding="utf-8")
+    done = subprocess.run([sys.executable, "train_teacher.py"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return Workshop(folder)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for body in blocks("docs/own-task.md", "console") for line in body.splitlines()]
+    return [shlex.split(line.removeprefix("$ ")) for line in lines]
+
+
+def run(own: Workshop, *words: str) -> dict[str, Any]:
+    """Build as the page says, in a hurry, and return the report."""
+    (command,) = [each for each in commands() if each[1:3] == list(words)]
+    ran = own.run(*command[1:], "--quick", "-o", "out", "--json")
+    assert ran.code == 0, ran.err + ran.out
+    report: dict[str, Any] = json.loads(ran.out)
+    return report
+
+
+def test_a_task_of_ones_own_can_be_planned(own: Workshop) -> None:
+    (command,) = [each for each in commands() if each[1] == "plan"]
+    assert command[0] == "edgekd"
+    assert own.run(*command[1:]).code == 0
+
+
+def test_a_task_of_ones_own_is_distilled_and_scored_by_its_own_metric(own: Workshop) -> None:
+    report = run(own, "build", "movements.toml")
+    assert (report["metric"], report["item"], report["data"]) == ("balanced accuracy", "window", "simulated movements")
+    assert {"teacher", "student_start", "control", "student_float", "onnx_int8"} == report["quality"].keys() - {
+        "onnx_float"
+    }
+    assert report["quality"]["student_float"]["value"] > report["quality"]["student_start"]["value"] + 0.1
+    recalls = [row["recall"] for row in report["class_changes"]]
+    assert sum(recalls) / len(recalls) == pytest.approx(report["quality"]["onnx_int8"]["value"])
+    assert report["shifts"] == []
+
+
+def test_a_trained_module_goes_straight_to_int8(own: Workshop) -> None:
+    report = run(own, "build", "movements-int8.toml")
+    files = {f"{form}_{kind}" for form in ("onnx", "tflite") for kind in ("float", "int8")}
+    assert report["quality"].keys() == {"teacher"} | files
+    assert {row["path"] for row in report["artifacts"]} >= {"model.onnx", "model.tflite"}
+
+
+def test_the_page_names_what_a_task_defines() -> None:
+    named = {name for row in rows("docs/own-task.md", "The task") for name in re.findall(r"`(\w+)(?=[(`])", row[0])}
+    assert named <= {*dir(Task), *Task.__annotations__}
+    assert named >= Task.__abstractmethods__
