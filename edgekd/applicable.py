@@ -13,7 +13,7 @@ from edgekd.objectives.base import Available, Need
 from edgekd.objectives.table import check, needs
 from edgekd.origins import Origins
 from edgekd.pipeline import Pipeline
-from edgekd.tasks import TaskData, named
+from edgekd.tasks import TaskData, outputs_of
 from edgekd.tasks.base import Outputs
 
 TEXTS = ("text-classification", "text-embedding")
@@ -142,8 +142,7 @@ def _available(pipeline: Pipeline, wanted: frozenset[Need]) -> Available:
 
 
 def _has_labels(pipeline: Pipeline) -> bool:
-    found = named(pipeline.task)
-    return found is not None and found.OUTPUTS is Outputs.LOGITS
+    return outputs_of(pipeline.task, pipeline.data) is Outputs.LOGITS
 
 
 def _live_possible(pipeline: Pipeline) -> bool:

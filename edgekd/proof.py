@@ -19,11 +19,16 @@ Arrays = Mapping[str, Any]
 
 
 def interval(scores: Scores) -> Bounds:
-    """The mean of per-item scores with its 95 % interval: Wilson's for hits and misses, else Student's."""
+    """The mean of per-item scores with its 95 % interval: Wilson's for hits and misses, else Student's.
+
+    An interval of scores that all lie from 0 to 1 does so too; those of a correlation, and of a user's metric, needn't.
+    """
     if np.isin(scores, (0.0, 1.0)).all():
         return Bounds(*wilson(int(scores.sum()), len(scores)))
     point, lower, upper = paired_difference(scores, np.zeros_like(scores))
-    return Bounds(point, max(lower, min(point, 0.0)), min(upper, max(point, 1.0)))  # no mean of such scores is beyond
+    if scores.min() < 0 or scores.max() > 1:
+        return Bounds(point, lower, upper)
+    return Bounds(point, max(lower, 0.0), min(upper, 1.0))
 
 
 def figure_rows(found: Findings) -> Iterator[FigureRow]:

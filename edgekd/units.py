@@ -103,3 +103,12 @@ def _example(dimension: str) -> str:
         "Hz": "'2.4 GHz'",
         "ratio": "'94 %'",
     }.get(dimension, "'3'")
+
+
+def plural(noun: str) -> str:
+    """More than one of ``noun``.
+
+    >>> plural("image"), plural("query")
+    ('images', 'queries')
+    """
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"

@@ -24,7 +24,7 @@ from edgekd.stages import (
 )
 from edgekd.stages.base import NoConfig
 from edgekd.targets.isa import target_isa
-from edgekd.tasks import named
+from edgekd.tasks import outputs_of
 from edgekd.tasks.base import Outputs
 from edgekd.toml_file import Frozen
 
@@ -74,8 +74,7 @@ def final_float(pipeline: Pipeline) -> str:
 
 def has_labels(pipeline: Pipeline) -> bool:
     """Whether the task has labels to train on."""
-    found = named(pipeline.task)
-    return found is not None and found.OUTPUTS is Outputs.LOGITS
+    return outputs_of(pipeline.task, pipeline.data) is Outputs.LOGITS
 
 
 @dataclass(frozen=True)

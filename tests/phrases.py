@@ -65,6 +65,8 @@ def furnish(folder: Path) -> Path:
     tested = pairs(40, seed=7)
     known = [query for query, _ in tested[:3]]  # three test queries that stand in the training split too
     write_csv(folder / "train.csv", ["text"], [[text] for text in [*sentences(150, seed=1), *known]])
+    few = [text for text in sentences(200, seed=41) if not {"run", "running", "cafe"} & set(text.split())]
+    write_csv(folder / "few.csv", ["text"], [[text] for text in few])  # texts that leave some tokens out
     write_csv(folder / "pairs.csv", ["query", "document"], tested)
     write_csv(folder / "scored.csv", ["first", "second", "score"], scored_pairs(40, seed=9))
     write_jsonl(folder / "train.jsonl", ["said", "about"], labelled(120, seed=11))

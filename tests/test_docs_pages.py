@@ -18,6 +18,7 @@ from workshop import Workshop
 
 from edgekd import device, pipeline, plan
 from edgekd.data import sources, text_sources
+from edgekd.data.image_table import ImageColumns
 from edgekd.data.tables import import_arrow
 from edgekd.tasks import TASKS
 from edgekd.tasks.base import Task
@@ -110,7 +111,7 @@ def shelves(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_parquet(path: Path, columns: dict[str, list[str]]) -> None:
-    from pyarrow import parquet  # type: ignore[import-untyped]
+    from pyarrow import parquet
 
     parquet.write_table(import_arrow().table(columns), path)
 
@@ -138,7 +139,7 @@ def test_every_source_has_a_row_with_its_keys() -> None:
 
 def test_the_columns_are_called_as_the_page_says() -> None:
     stated = {name for row in rows("docs/data.md", "Tables") for name in re.findall(r"`(\w+)`", row[2])} | {"id"}
-    known = (text_sources.TextColumns, sources.ImageColumns)
+    known = (text_sources.TextColumns, ImageColumns)
     assert stated == {str(field.default) for each in known for field in each.model_fields.values()}
 
 

@@ -1,7 +1,7 @@
 """Memory: what caching a teacher's outputs and training on them hold of their own (RssAnon), for few and many rows.
 
-The real steps run, ``teacher_outputs`` and ``distill``, one epoch, on texts from a Parquet file. Teacher and student are
-two tables of random vectors, so that a million rows take minutes. Each size has a process of its own.
+The real steps run, ``teacher_outputs`` and ``distill``, one epoch, on texts from a Parquet file. Teacher and student
+are two tables of random vectors, so that a million rows take minutes. Each size has a process of its own.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def rows(sizes: tuple[int, ...] = SIZES) -> list[Row]:
 
 def write(folder: Path, count: int) -> None:
     """Write ``count`` training texts of 4 to 11 words, all different, and a few test pairs."""
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
     from pyarrow import parquet
 
     generator = np.random.default_rng(0)

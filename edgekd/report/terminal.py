@@ -39,18 +39,9 @@ def headline(report: Report) -> str:
     return f"{report.verdict.upper()}: {report.pipeline} on {report.device}: {what} (exit code {report.exit_code})"
 
 
-def plural(noun: str) -> str:
-    """More than one of ``noun``.
-
-    >>> plural("image"), plural("query")
-    ('images', 'queries')
-    """
-    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-
-
 def _quality(report: Report) -> Iterator[Text]:
     items = next(iter(report.quality.values())).items
-    scored = f"{items:,} test {plural(report.item)} of the {report.data}"
+    scored = f"{items:,} test {units.plural(report.item)} of the {report.data}"
     yield Text(f"{report.metric} on {scored}, 95 % interval", style="bold")
     teacher = report.quality["teacher"].value if "teacher" in report.quality else 0.0
     for name, row in report.quality.items():
@@ -75,7 +66,7 @@ def _proof(report: Report) -> Iterator[Text]:
         yield Text(f"  {figure}: {listed}")
     if report.shifts:
         items = report.shifts[0].items
-        yield Text(f"under shift, on {items} {plural(report.item)}", style="bold")
+        yield Text(f"under shift, on {items} {units.plural(report.item)}", style="bold")
     for kind in dict.fromkeys(row.kind for row in report.shifts):
         rows = [row for row in report.shifts if row.kind == kind]
         worst = rows[0].level if len({row.level for row in rows}) == 1 else _hardest(rows)

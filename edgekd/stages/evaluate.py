@@ -11,6 +11,7 @@ from edgekd.stages.base import Context
 from edgekd.store import Product
 from edgekd.tasks.base import Arrays, Task
 from edgekd.toml_file import Frozen
+from edgekd.units import plural
 
 VERSION = 2
 CONSUMES = ((Kind.TORCH, Kind.ONNX, Kind.TFLITE, Kind.KERAS, Kind.TABLE), (Kind.TOKENIZER,))
@@ -43,7 +44,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
         facts["temperature"] = _temperature(model, task, context.seed)
     if task.classes:
         facts["classes"] = task.classes
-    summary = f"{task.metric} {quality:.2%} of {items:,} test {task.item}s"
+    summary = f"{task.metric} {quality:.2%} of {items:,} test {plural(task.item)}"
     return Product(path, {**facts, "kind": task.outputs, "problems": task.notes(), "summary": summary})
 
 

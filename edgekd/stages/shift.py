@@ -11,6 +11,7 @@ from edgekd.artifact import Artifact, Kind
 from edgekd.stages.base import Context
 from edgekd.store import Product
 from edgekd.toml_file import Frozen
+from edgekd.units import plural
 
 VERSION = 1
 CONSUMES = ((Kind.TORCH, Kind.ONNX, Kind.TFLITE, Kind.KERAS), (Kind.TOKENIZER,))
@@ -42,5 +43,5 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     np.savez(path, allow_pickle=False, **scores)
     worst = min(scores, key=lambda name: float(scores[name].mean()))
     plain, least = float(scores["/"].mean()), float(scores[worst].mean())
-    summary = f"{plain:.1%} of {len(scores['/'])} {task.item}s, {least:.1%} under {worst.replace('/', ' ')}"
+    summary = f"{plain:.1%} of {len(scores['/'])} {plural(task.item)}, {least:.1%} under {worst.replace('/', ' ')}"
     return Product(path, {"summary": summary})

@@ -10,6 +10,7 @@ from edgekd.data.texts import Pairs, TextSet
 from edgekd.stages.base import Context, NoConfig
 from edgekd.store import Product
 from edgekd.tasks.base import Arrays, Task
+from edgekd.units import plural
 
 VERSION = 1
 CONSUMES: tuple[tuple[Kind, ...], ...] = ()
@@ -30,7 +31,7 @@ def run(_inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> P
     np.savez(path, allow_pickle=False, **found)
     quality = float(found["scores"].mean())
     facts = {"quality": quality, "items": len(found["scores"]), "data": task.title, "metric": task.metric}
-    summary = f"{task.metric} {quality:.2%} of {len(found['scores']):,} test {task.item}s"
+    summary = f"{task.metric} {quality:.2%} of {len(found['scores']):,} test {plural(task.item)}"
     return Product(path, {**facts, "item": task.item, "summary": summary})
 
 

@@ -53,6 +53,12 @@ def named(name: str) -> TaskModule | None:
     return OwnTask(name) if ":" in name else TASKS.get(name)
 
 
+def outputs_of(task: str, config: Any) -> Outputs | None:
+    """What the models of ``task`` give, with ``config`` as its [data] table; None for no task."""
+    found = named(task)
+    return None if found is None else getattr(config, "outputs", found.OUTPUTS)
+
+
 class TaskData:
     """A task's data: its digest and the data itself, each read when first asked for."""
 

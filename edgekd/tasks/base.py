@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from edgekd.algorithms.agreement import alikeness
 from edgekd.data.splits import TrainingRows, random_split, split_training
 from edgekd.data.views import AugmentConfig
 from edgekd.errors import BadInputError
@@ -101,10 +102,16 @@ class Task(ABC):
         return self.inputs("test", np.zeros(1, np.int64))
 
     def quality(self, outputs: npt.NDArray[Any], rows: Rows, teacher: npt.NDArray[Any] | None) -> float:
-        """How good ``outputs`` are on training ``rows`` kept for choosing: accuracy, or cosine to the teacher."""
+        """How good ``outputs`` are on training ``rows`` kept for choosing.
+
+        That is the accuracy, or without labels how near they are to the teacher's: the mean cosine, or for vectors of
+        another width the correlation of all cosines between two rows.
+        """
         if self.labels is not None:
             return float((outputs.argmax(1) == self.labels[rows]).mean())
-        return 0.0 if teacher is None else mean_cosine(outputs, teacher)
+        if teacher is None:
+            return 0.0
+        return mean_cosine(outputs, teacher) if outputs.shape == teacher.shape else alikeness(outputs, teacher)
 
     def shifts(self) -> Mapping[str, tuple[float, ...]]:
         """The kinds of shift that this task's inputs can be put under, with their levels."""

@@ -20,10 +20,11 @@ WHERE = "task"
 
 
 class OwnConfig(Frozen):
-    """The [data] table: ``selection``, and whatever the function takes."""
+    """The [data] table: ``selection``, ``outputs`` ('logits' or 'vectors'), and whatever the function takes."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     selection: Annotated[int, Field(ge=1)] = 500
+    outputs: Outputs = Outputs.LOGITS  # what the models give, which a plan must know before the function is called
 
     def beside(self, folder: Path) -> OwnConfig:
         """The same: what the function's options mean is the function's business."""
@@ -70,7 +71,7 @@ class OwnSource:
 class OwnTask:
     """What a task's module defines, for a task that lies outside edgekd."""
 
-    OUTPUTS = Outputs.LOGITS  # as far as a plan can know; the task itself may give vectors
+    OUTPUTS = Outputs.LOGITS  # unless [data] outputs says something else
     DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
     DataConfig = OwnConfig
 
@@ -82,6 +83,17 @@ class OwnTask:
         return OwnSource(self.NAME, config.options)
 
     def open_task(self, data: Task, config: OwnConfig, _tokenizer: Path | None, _scratch: Path) -> Task:
-        """The function's task, with the pipeline's number of rows for choosing."""
+        """The function's task, with the pipeline's number of rows for choosing.
+
+        Raises:
+            BadInputError: its outputs are others than the pipeline says.
+
+        """
+        if data.outputs is not config.outputs:
+            raise BadInputError(
+                f"{WHERE}: {self.NAME} returned a task whose outputs are {data.outputs}, "
+                f"and [data] outputs says {config.outputs}",
+                f"write outputs = '{data.outputs}' in [data]",
+            )
         data.selection = config.selection
         return data

@@ -131,6 +131,16 @@ def test_a_loss_that_is_no_number_fails_the_stage(tmp_path: Path) -> None:
     assert caught.value.hint.startswith("lower learning_rate")
 
 
+def test_weights_that_are_no_numbers_never_become_the_last_good_checkpoint(tmp_path: Path) -> None:
+    path, whole = tmp_path / "checkpoint.pt", [Bars(INPUTS, LABELS)]
+    course = Course(lambda _: iter(whole), 1, lambda: 0.5, path, lambda *_: None)
+    with pytest.raises(StageError) as caught:
+        fit(Pupil(model()), schedule(learning_rate=1e40), course)  # the first step of the warm-up has a rate of 0
+    assert caught.value.message == "found a weight that is no number after epoch 2"
+    assert caught.value.hint.endswith(f"; the weights after epoch 1 are kept in {path}")
+    assert all(bool(each.isfinite().all()) for each in torch.load(path, weights_only=True)["model"].values())
+
+
 def test_progress_tells_epoch_loss_and_rate(tmp_path: Path) -> None:
     lessons = Lessons()
     lessons.train(model(), schedule(2), tmp_path)

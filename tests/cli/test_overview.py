@@ -34,14 +34,17 @@ Commands:
 STAGES = """\
 distill    Train the student on the teacher's cached logits and on the labels.
 prune      Take whole channels out, then recover by distillation (epochs and what follows are the recovery's).
+finetune   Train on the labels alone.
 export     Write the float student, and the teacher to compare with, in the formats that are shipped.
-quantize   Make static INT8 of each format with its own runtime's quantizer.
+quantize   Make INT8 of each format with its own runtime's quantizer.
 """
-QUANTIZE = """\
+METHODS = ["auto", "min-max", "percentile", "entropy", "moving-average", "mse", "dynamic", "dynamic-blockwise"]
+QUANTIZE = f"""\
 [[stages]]
 use = "quantize"
-method               'auto' | 'min-max' | 'percentile' | 'entropy' | 'moving-average' | 'mse' default 'auto'
+method               {" | ".join(map(repr, METHODS))} default 'auto'
 calibration_samples  int                                          default 300
+temperature          bool                                         default False
 """
 DEVICE = """\
 title = "A board"

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from edgekd.report import terminal
-from edgekd.report.model import CheckRow, DifferenceRow, QualityRow, Report
+from edgekd.report.model import CheckRow, DifferenceRow, FigureRow, QualityRow, Report, ShiftRow
 
 CHECK = CheckRow(
     artifact="onnx_int8",
@@ -103,3 +103,32 @@ def test_a_value_that_is_not_known_is_a_question_mark(tmp_path: Path) -> None:
 
 def test_markup_in_a_name_is_printed_as_it_is(tmp_path: Path) -> None:
     assert "note: [bold]x[/bold]\n" in printed(replace(REPORT, notes=("[bold]x[/bold]",)), tmp_path)
+
+
+def test_the_proof_shows_teacher_and_shipped_files_and_the_hardest_level_of_each_shift(tmp_path: Path) -> None:
+    figures = tuple(FigureRow(name, "ECE", value) for name, value in (("teacher", 0.0123), ("student_start", 0.5)))
+    doses = {
+        ("", 0.0): (0.9, 0.8),
+        ("noise", 8.0): (0.7, 0.6),
+        ("noise", 24.0): (0.5, 0.3),
+        ("blur", 1.0): (0.85, 0.75),
+    }
+    shifts = tuple(
+        ShiftRow(name, kind, level, value, 0.0, 1.0, 300)
+        for place, name in enumerate(("teacher", "onnx_int8"))
+        for (kind, level), value in ((dose, values[place]) for dose, values in doses.items())
+    )
+    lines = printed(replace(REPORT, figures=figures, shifts=shifts), tmp_path).splitlines()
+    first = lines.index("besides, on the same items")
+    assert lines[first + 1 : first + 6] == [
+        "  ECE: teacher 0.0123",
+        "under shift, on 300 images",
+        "  as they are: teacher 90.0%, onnx_int8 80.0%",
+        "  noise 24: teacher 50.0%, onnx_int8 30.0%",
+        "  blur 1: teacher 85.0%, onnx_int8 75.0%",
+    ]
+
+
+def test_a_ratio_to_the_teacher_comes_with_its_bounds(tmp_path: Path) -> None:
+    row = replace(REPORT.differences[0], ratio=0.973, ratio_lower=0.962, ratio_upper=0.984)
+    assert "    97.3% of the teacher's (96.2%..98.4%)\n" in printed(replace(REPORT, differences=(row,)), tmp_path)

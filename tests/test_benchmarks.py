@@ -1,0 +1,159 @@
+"""The benchmark of distilling: its command, its table, and its parts as far as seconds allow."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from workshop import Ran
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a module of the benchmark."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return lambda name: import_module(f"distilling.{name}")
+
+
+def run(folder: Path, *arguments: str) -> Ran:
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "distillation.py"), *arguments],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def test_help_names_every_part(tmp_path: Path) -> None:
+    ran = run(tmp_path, "--help")
+    assert ran.code == 0
+    assert "{memory,throughput,image-gain,minilm,minilm-trimmed}" in ran.out
+
+
+def test_memory_at_tiny_sizes(tmp_path: Path) -> None:
+    ran = run(tmp_path, "--only", "memory", "--rows", "1100", "1300")
+    assert ran.code == 0, ran.err
+    *sizes, row = ran.out.splitlines()
+    for size, shown in zip(("1,100", "1,300"), sizes, strict=True):
+        peaks = [int(peak) for peak in re.findall(r"(\d+) MB", shown)]
+        assert f"with {size} rows x 384, float16: reading " in shown
+        assert len(peaks) == 3
+        assert peaks[-1] > 20  # an optimizer's state of 3 x 7.7 MB stands in it
+    assert re.match(r"memory at 1,300 rows - at 1,100 +< 200 MB +\d+ MB +met$", row)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_counts_what_is_held(part: Any) -> None:
+    memory = part("memory")
+    peak = memory.Peak()
+    before = memory.anonymous_bytes()
+    held = np.ones(40_000_000, np.uint8)
+    peak.start("holding")
+    wait_for(peak, "holding")
+    peak.stop()
+    assert 35e6 < peak.seen["holding"] - before < 60e6
+    assert held.all()
+
+
+def wait_for(peak: Any, name: str) -> None:
+    for _ in range(1000):
+        if name in peak.seen:
+            return
+        time.sleep(0.01)
+    pytest.fail("the sampler saw nothing")
+
+
+def test_texts_of_the_memory_part_are_all_different(part: Any, tmp_path: Path) -> None:
+    from pyarrow import parquet  # type: ignore[import-untyped]
+
+    memory = part("memory")
+    memory.write(tmp_path, 12_000)
+    texts = parquet.read_table(tmp_path / "train.parquet")["text"].to_pylist()
+    assert len(set(texts)) == len(texts) == 12_000
+    assert {len(text.split()) for text in texts} == set(range(4, 12))
+
+
+def test_image_gain_pairs_the_seeds_that_are_kept(
+    part: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gains = [0.9, 0.5, 0.7]
+    for seed, gain in enumerate(gains):
+        found = {"distilled": 0.90 + gain / 100, "control": 0.90}
+        (tmp_path / f"seed-{seed}.json").write_text(json.dumps(found))
+    (row,) = part("image_gain").rows(tmp_path, range(3))
+    lower, upper = stats.t.interval(0.95, 2, np.mean(gains), stats.sem(gains))
+    assert row.found == f"+0.70 points ({lower:+.2f}..{upper:+.2f}, 3 seeds)"
+    assert row.met
+    assert capsys.readouterr().out.count("difference") == 3
+
+
+@pytest.mark.parametrize("gains", [[0.45, 0.45, 0.45], [2.0, 0.0, 0.0]])
+def test_image_gain_is_missed_below_the_target_or_without_a_clear_sign(
+    part: Any, tmp_path: Path, gains: list[float]
+) -> None:
+    for seed, gain in enumerate(gains):
+        found = {"distilled": 0.90 + gain / 100, "control": 0.90}
+        (tmp_path / f"seed-{seed}.json").write_text(json.dumps(found))
+    (row,) = part("image_gain").rows(tmp_path, range(3))
+    assert not row.met
+
+
+def test_only_the_steps_of_both_students_are_taken(part: Any) -> None:
+    from edgekd import device, pipeline, plan
+
+    whole = plan.make(pipeline.load("default"), device.load("host"), plan.Options(control=True))
+    image_gain = part("image_gain")
+    kept = image_gain._needed(whole.nodes, set(image_gain.STUDENTS.values()))
+    names = [node.name for node in kept]
+    assert names == ["teacher", "teacher_outputs", "student_start", "student_unpruned", "control"]
+
+
+def test_a_missed_target_is_said(part: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    row = part("row")
+    row.show([row.at_least("fast", 1.49, 1.5), row.at_least("small", 5.0, 5.0, " (times)")])
+    fast, small = capsys.readouterr().out.splitlines()
+    assert re.match(r"fast +>= 1\.5 +1\.49 +MISSED$", fast)
+    assert re.match(r"small +>= 5 +5\.00 \(times\) +met$", small)
+
+
+def test_models_take_turns(part: Any) -> None:
+    minilm, order = part("minilm"), []
+
+    class Runner:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def run(self, batches: list[Any]) -> None:
+            assert len(batches) == 1
+            order.append(self.name)
+
+    medians = minilm.medians([minilm.Model(Runner(name), {}) for name in ("teacher", "student")])
+    assert len(medians) == 2
+    assert order == ["teacher", "student"] * (minilm.WARM + minilm.RUNS)
+
+
+def test_the_trimmed_pipeline_is_the_shipped_one_but_for_its_vocabulary(part: Any, tmp_path: Path) -> None:
+    from edgekd import pipeline
+
+    trimmed = pipeline.load(part("minilm")._trimmed(tmp_path))
+    shipped = pipeline.load("minilm-search")
+    assert trimmed.student is not None
+    assert trimmed.student.vocabulary == "trimmed"
+    for name in ("task", "seed", "data", "teacher", "teacher_outputs", "parity", "budget"):
+        assert getattr(trimmed, name) == getattr(shipped, name)
+    assert [(step.use, step.config) for step in trimmed.stages] == [(step.use, step.config) for step in shipped.stages]
