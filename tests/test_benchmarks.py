@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import phrases
 import pytest
 from scipy import stats
 from workshop import Ran
@@ -129,6 +130,19 @@ def test_a_missed_target_is_said(part: Any, capsys: pytest.CaptureFixture[str]) 
     fast, small = capsys.readouterr().out.splitlines()
     assert re.match(r"fast +>= 1\.5 +1\.49 +MISSED$", fast)
     assert re.match(r"small +>= 5 +5\.00 \(times\) +met$", small)
+
+
+def test_all_three_loops_run_on_a_tiny_encoder(
+    part: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (phrases.furnish(tmp_path) / "tiny.toml").write_text(phrases.EMBEDDING)
+    throughput = part("throughput")
+    monkeypatch.setattr(throughput, "NAME", str(tmp_path / "tiny.toml"))
+    live, trainer = throughput.rows(batches=4, rounds=1)
+    assert (live.name, live.target) == ("throughput: cached / live teacher", ">= 1.5")
+    assert (trainer.name, trainer.target) == ("throughput: cached / transformers Trainer", ">= 1")
+    said = re.findall(r"^texts/s of (\w+): \d+ \(one thread, 80 texts a run\)$", capsys.readouterr().out, re.MULTILINE)
+    assert said == ["cached", "live", "trainer"]
 
 
 def test_models_take_turns(part: Any) -> None:

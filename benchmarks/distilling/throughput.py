@@ -180,7 +180,7 @@ def own(setting: Setting, folder: Path, *, live: bool = False) -> Took:
 
 def plain(setting: Setting, folder: Path) -> Took:
     """Time transformers' Trainer."""
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     clock = Clock()
     student = setting.learner().student
@@ -218,7 +218,9 @@ def plain(setting: Setting, folder: Path) -> Took:
         report_to="none",
         disable_tqdm=True,
     )
-    Distilling(student, arguments, train_dataset=WholeBatches(setting), callbacks=[Timing()]).train()
+    trainer = Distilling(student, arguments, train_dataset=WholeBatches(setting), callbacks=[Timing()])
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
     return clock.took
 
 

@@ -1,8 +1,14 @@
 """Dynamic INT8 of text encoders for onnxruntime: weights ahead of time, activations while the model runs.
 
-Measured on all-MiniLM-L6-v2's layers 0, 2 and 4, one thread of an x86 with VNNI, against onnxruntime's own quantizer
-alone: 1.26 times (32 tokens) and 1.28 times (128) as fast, 17.7 instead of 17.6 MB (69.2 in float). After
-``onnx_outliers.smooth`` 1.19 and 1.24 times, and 1 - cosine to float 0.0004 instead of 0.0025.
+Measured on a student with layers 0, 1 and 5 of all-MiniLM-L6-v2, distilled on WordNet, one thread of an x86 with VNNI;
+the retrieval score (MRR) is that of 4,000 example sentences against its own float file, with its standard error:
+
+| | MRR | mean cosine to float | time against onnxruntime's own quantizer | MB |
+|---|---|---|---|---|
+| float | 1 | 1 | 1.9 | 69.2 |
+| onnxruntime's ``quantize_dynamic`` alone | 0.996 +- 0.004 | 0.9954 | 1 | 17.6 |
+| ``quantize`` | 0.994 +- 0.004 | 0.9957 | 0.76 to 0.83 | 17.6 |
+| ``onnx_outliers.smooth``, then ``quantize`` | 1.002 +- 0.002 | 0.9994 | 0.79 to 0.86 | 17.6 |
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from edgekd.stages.quantizing import QuantizeConfig, choose, methods_for
 from edgekd.store import Product
 from edgekd.tasks.base import MASK, Arrays
 
-VERSION = 2
+VERSION = 3
 CONSUMES = ((Kind.ONNX,), (Kind.CALIBRATION,))
 PRODUCES = Kind.ONNX
 LIBRARIES = ("onnx", "onnxruntime", "numpy")
@@ -36,16 +36,24 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     rows = calibration.part(inputs[1], "calibration")
     with quiet.frameworks():
         source = inputs[0].path
-        known = _for_texts(source, config.isa) if MASK in rows else _static(source, rows, config, context)
+        known = _for_texts(source, rows, config.isa) if MASK in rows else _static(source, rows, config, context)
         made = choose(methods_for(config.method, known, "onnxruntime"), Runner, inputs, context)
     return Product(made.path, {**made.facts, "isa": config.isa})
 
 
-def _for_texts(source: Path, isa: str) -> Methods:
-    """Transformers lose too much to fixed ranges: their activations are quantized as they come."""
-    from edgekd.quantizers import onnx_dynamic
+def _for_texts(source: Path, rows: Arrays, isa: str) -> Methods:
+    """Transformers lose too much to fixed ranges: their activations are quantized as they come.
 
-    return {name: partial(onnx_dynamic.quantize, source, method=name, isa=isa) for name in onnx_dynamic.METHODS}
+    'smoothed' first takes the outliers out that the calibration set shows, which changes nothing in float.
+    """
+    from edgekd.quantizers import onnx_dynamic, onnx_outliers
+
+    def smoothed(target: Path) -> None:
+        prepared = target.with_name("without-outliers.onnx")
+        onnx_outliers.smooth(source, prepared, rows)
+        onnx_dynamic.quantize(prepared, target, "dynamic", isa)
+
+    return {"smoothed": smoothed, "dynamic": partial(onnx_dynamic.quantize, source, method="dynamic", isa=isa)}
 
 
 def _static(source: Path, rows: Arrays, config: Config, context: Context) -> Methods:

@@ -16,7 +16,7 @@ from edgekd.stages.base import Context
 from edgekd.store import Product
 from edgekd.toml_file import Frozen
 
-Method = Literal["auto", "min-max", "percentile", "entropy", "moving-average", "mse", "dynamic", "dynamic-blockwise"]
+Method = Literal["auto", "min-max", "percentile", "entropy", "moving-average", "mse", "dynamic", "smoothed"]
 Isa = Literal["arm64", "x86-vnni", "x86"]
 
 

@@ -38,7 +38,7 @@ finetune   Train on the labels alone.
 export     Write the float student, and the teacher to compare with, in the formats that are shipped.
 quantize   Make INT8 of each format with its own runtime's quantizer.
 """
-METHODS = ["auto", "min-max", "percentile", "entropy", "moving-average", "mse", "dynamic", "dynamic-blockwise"]
+METHODS = ["auto", "min-max", "percentile", "entropy", "moving-average", "mse", "dynamic", "smoothed"]
 QUANTIZE = f"""\
 [[stages]]
 use = "quantize"
