@@ -34,7 +34,7 @@ def throughput(given: argparse.Namespace, _output: Path) -> list[Row]:
     """Texts per second."""
     from distilling import throughput
 
-    return throughput.rows(given.batches, given.rounds)
+    return throughput.rows(given.batches)
 
 
 def image_gain(given: argparse.Namespace, output: Path) -> list[Row]:
@@ -72,8 +72,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=PARTS, help="run this part; repeatable (default: all)")
     parser.add_argument("--output", type=Path, help="keep what is made here, and go on from it (default: keep nothing)")
     parser.add_argument("--rows", type=int, nargs=2, default=[10_000, 1_000_000], help="memory: the two sizes")
-    parser.add_argument("--batches", type=int, default=50, help="throughput: batches in a run")
-    parser.add_argument("--rounds", type=int, default=4, help="throughput: runs of each loop")
+    parser.add_argument("--batches", type=int, default=100, help="throughput: steps of each loop")
     parser.add_argument("--seeds", type=int, default=10, help="image-gain: how many")
     return parser.parse_args()
 

@@ -138,11 +138,44 @@ def test_all_three_loops_run_on_a_tiny_encoder(
     (phrases.furnish(tmp_path) / "tiny.toml").write_text(phrases.EMBEDDING)
     throughput = part("throughput")
     monkeypatch.setattr(throughput, "NAME", str(tmp_path / "tiny.toml"))
-    live, trainer = throughput.rows(batches=4, rounds=1)
+    live, trainer = throughput.rows(batches=6)
     assert (live.name, live.target) == ("throughput: cached / live teacher", ">= 1.5")
     assert (trainer.name, trainer.target) == ("throughput: cached / transformers Trainer", ">= 1")
-    said = re.findall(r"^texts/s of (\w+): \d+ \(one thread, 80 texts a run\)$", capsys.readouterr().out, re.MULTILINE)
+    said = re.findall(r"^texts/s of (\w+): \d+ \(one thread, 2 batches\)$", capsys.readouterr().out, re.MULTILINE)
     assert said == ["cached", "live", "trainer"]
+
+
+def test_loops_step_in_turn_until_each_is_done(part: Any) -> None:
+    order = []
+
+    def loop(name: str, steps: int) -> Any:
+        def run(turn: Any) -> None:
+            for number in range(steps):
+                turn()
+                order.append(f"{name}{number}")
+
+        return run
+
+    seconds = part("turns").race({"a": loop("a", 3), "b": loop("b", 1), "c": loop("c", 2)})
+    assert order == ["a0", "b0", "c0", "a1", "c1", "a2"]
+    assert {name: len(each) for name, each in seconds.items()} == {"a": 4, "b": 2, "c": 3}  # and their start
+
+
+def test_a_loop_that_fails_ends_the_race_after_the_others(part: Any) -> None:
+    steps = []
+
+    def fails(turn: Any) -> None:
+        turn()
+        raise ValueError("broken")
+
+    def goes_on(turn: Any) -> None:
+        for number in range(3):
+            turn()
+            steps.append(number)
+
+    with pytest.raises(ValueError, match="broken"):
+        part("turns").race({"first": fails, "second": goes_on})
+    assert steps == [0, 1, 2]
 
 
 def test_models_take_turns(part: Any) -> None:

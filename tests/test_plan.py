@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from pathlib import Path
 
@@ -170,5 +171,10 @@ def test_quick_measures_less(tmp_path: Path) -> None:
 
 
 def test_planning_does_not_import_what_it_only_looks_for(tmp_path: Path) -> None:
-    make(tmp_path)
-    assert "litert_torch" not in sys.modules
+    code = (
+        "import sys; from edgekd import device, pipeline, plan;"
+        "plan.make(pipeline.load('default'), device.load('pixel8'), plan.Options());"
+        "print({'litert_torch', 'torch', 'onnxruntime', 'transformers'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert found.stdout == "set()\n"

@@ -3,20 +3,21 @@
 ``cached`` is edgekd's own loop on cached outputs, ``live`` the same with the teacher beside the student, and
 ``trainer`` the loop of transformers' Trainer. All take the same batches in the same order (64 texts of about one
 length, as edgekd makes them), start from the same student, freeze the same layers, compute the same loss by the same
-code, and step with fused AdamW on a cosine schedule, in float32, without clipping or logging. The Trainer is handed
-whole batches by the code that hands them to edgekd, which spares it the padding of single texts that a user's collator
-would do. It keeps its own groups of weights, callbacks and accelerate. The three take turns after a short run each
-that counts for nothing; a run is timed from its first batch to its last step, so that no start, checkpoint or scoring
-is in it.
+code, and step with fused AdamW on a cosine schedule, in float32, without clipping or logging. The Trainer reads single
+texts, tokenized before, and pads them with torch's pad_sequence; it keeps its own groups of weights, callbacks and use
+of accelerate.
+
+The three take step after step in turn, in one process with one thread for each operator. A step is timed from asking
+for its batch to asking for the next one, so that no start, checkpoint or scoring is in it. The intervals are of the
+steps, which are paired: each batch is seen by all three.
 """
 
 from __future__ import annotations
 
 import copy
-import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,11 +25,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from distilling.row import Row, at_least
+from distilling.turns import Seconds, race
 from edgekd import pipeline
 from edgekd.algorithms import training
+from edgekd.algorithms.bootstrap import mean, ratio_interval
 from edgekd.algorithms.losses.signals import Signals, Sizes
 from edgekd.algorithms.losses.terms import Terms
 from edgekd.data.splits import TrainingRows
@@ -41,37 +46,10 @@ from edgekd.tasks.base import Task
 from edgekd.teachers import FirstLayers
 
 NAME = "minilm-search"
-BATCHES = 50  # one bucket: edgekd sorts so many batches by length together
-ROUNDS = 4
-WARM_BATCHES = 3
+BATCHES = 100  # two buckets, in which edgekd sorts texts by length
+WARM = 3  # steps that count for nothing; nor does the last, which ends with a checkpoint
 
 Batches = Sequence[npt.NDArray[np.int64]]
-
-
-@dataclass(frozen=True, slots=True)
-class Took:
-    """Seconds of one run: by the clock, and of the processor, which other programs don't lengthen."""
-
-    wall: float
-    processor: float
-
-
-class Clock:
-    """What the time was when it was asked."""
-
-    def __init__(self) -> None:
-        self._walls: list[float] = []
-        self._processors: list[float] = []
-
-    def now(self) -> None:
-        """Note the time."""
-        self._walls.append(time.perf_counter())
-        self._processors.append(time.process_time())
-
-    @property
-    def took(self) -> Took:
-        """From the first time to the last."""
-        return Took(self._walls[-1] - self._walls[0], self._processors[-1] - self._processors[0])
 
 
 @dataclass(frozen=True)
@@ -85,11 +63,6 @@ class Setting:
     config: Any  # of the pipeline's distill step
     rows: npt.NDArray[np.int64]
     batches: Batches
-
-    @property
-    def texts(self) -> int:
-        """How many texts a run sees."""
-        return sum(map(len, self.batches))
 
     def learner(self, *, live: bool = False) -> Pupil:
         """A fresh student with its losses."""
@@ -105,33 +78,26 @@ class Setting:
         return material.lesson(positions, 0)
 
 
-def rows(batches: int = BATCHES, rounds: int = ROUNDS) -> list[Row]:
-    """Both ratios: the medians over the rounds."""
+def rows(batches: int = BATCHES) -> list[Row]:
+    """Both ratios, over all batches but the first few."""
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
         setting = prepared(batches, Path(folder))
-        runs: dict[str, list[Took]] = {name: [] for name in LOOPS}
-        for loop in LOOPS.values():  # the first run of each is slower, and counts for nothing
-            loop(replace(setting, batches=setting.batches[:WARM_BATCHES]), Path(folder))
-        for number in range(rounds):
-            for name in sorted(LOOPS, reverse=bool(number % 2)):  # none always comes first
-                runs[name].append(LOOPS[name](setting, Path(folder)))
-    for name, found in runs.items():
-        shown = ", ".join(f"{setting.texts / run.wall:.0f}" for run in found)
-        print(f"texts/s of {name}: {shown} (one thread, {setting.texts:,} texts a run)", flush=True)
+        loops = {name: partial(loop, setting, Path(folder)) for name, loop in LOOPS.items()}
+        seconds = {name: found[1 + WARM : -1] for name, found in race(loops).items()}
+    for name, found in seconds.items():
+        speed = setting.config.batch_size / found.mean()
+        print(f"texts/s of {name}: {speed:.0f} (one thread, {len(found)} batches)", flush=True)
     return [
-        ratio("throughput: cached / live teacher", runs["cached"], runs["live"], 1.5),
-        ratio("throughput: cached / transformers Trainer", runs["cached"], runs["trainer"], 1.0),
+        ratio("throughput: cached / live teacher", seconds["cached"], seconds["live"], 1.5),
+        ratio("throughput: cached / transformers Trainer", seconds["cached"], seconds["trainer"], 1.0),
     ]
 
 
-def ratio(name: str, ours: Sequence[Took], theirs: Sequence[Took], target: float) -> Row:
-    """How many times as fast: the median over the rounds by the clock, and by the processor's time."""
-    pairs = list(zip(ours, theirs, strict=True))
-    walls = [other.wall / one.wall for one, other in pairs]
-    processor = statistics.median(other.processor / one.processor for one, other in pairs)
-    more = f" ({min(walls):.2f}..{max(walls):.2f}; processor time {processor:.2f})"
-    return at_least(name, statistics.median(walls), target, more)
+def ratio(name: str, ours: Seconds, theirs: Seconds, target: float) -> Row:
+    """How many times as fast, with the 95 % interval."""
+    found = ratio_interval(mean, theirs, ours)
+    return at_least(name, found.point, target, f" ({found.lower:.3f}..{found.upper:.3f})")
 
 
 def prepared(batches: int, folder: Path) -> Setting:
@@ -159,44 +125,35 @@ def teacher_width(path: Path) -> int:
     return int(np.load(path, mmap_mode="r").shape[1])
 
 
-def own(setting: Setting, folder: Path, *, live: bool = False) -> Took:
-    """Time edgekd's own loop."""
-    clock = Clock()
+def own(setting: Setting, folder: Path, turn: Callable[[], None], *, live: bool = False) -> None:
+    """Run edgekd's own loop."""
+    torch.set_num_threads(1)
 
     def batches(_epoch: int) -> Iterator[Lesson]:
-        clock.now()
         for positions in setting.batches:
+            turn()
             yield setting.lesson(positions, live=live)
-        clock.now()
 
     config = setting.config
     schedule = training.Schedule(1, config.batch_size, config.learning_rate, config.weight_decay, optimizer="adamw")
-    saved = folder / "checkpoint.pt"
+    saved = folder / f"checkpoint-{live}.pt"
     course = training.Course(batches, len(setting.batches), lambda: 0.0, saved, lambda *_: None)
     training.fit(setting.learner(live=live).eval(), schedule, course)
-    saved.unlink()
-    return clock.took
 
 
-def plain(setting: Setting, folder: Path) -> Took:
-    """Time transformers' Trainer."""
-    from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+def plain(setting: Setting, folder: Path, turn: Callable[[], None]) -> None:
+    """Run transformers' Trainer."""
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
-    clock = Clock()
+    torch.set_num_threads(1)
     student = setting.learner().student
     lesson = setting.lesson(np.arange(2))
     terms = Terms(setting.config.losses, Sizes.of(Signals(student(*lesson.inputs), lesson.teacher)))
-
-    class Timing(TrainerCallback):
-        def on_epoch_begin(self, *_: Any, **__: Any) -> None:
-            clock.now()
-
-        def on_epoch_end(self, *_: Any, **__: Any) -> None:
-            clock.now()
+    texts = SingleTexts(setting)
 
     class Distilling(Trainer):
         def get_train_dataloader(self) -> Any:
-            return torch.utils.data.DataLoader(WholeBatches(setting), batch_size=None)
+            return DataLoader(texts, batch_sampler=InTurn(setting.batches, turn), collate_fn=padded)
 
         def compute_loss(self, model: nn.Module, inputs: Any, *_: Any, **__: Any) -> Any:
             outputs = model(inputs["input_ids"], inputs["attention_mask"])
@@ -218,29 +175,54 @@ def plain(setting: Setting, folder: Path) -> Took:
         report_to="none",
         disable_tqdm=True,
     )
-    trainer = Distilling(student, arguments, train_dataset=WholeBatches(setting), callbacks=[Timing()])
+    trainer = Distilling(student, arguments, train_dataset=texts)
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    return clock.took
 
 
-class WholeBatches(torch.utils.data.Dataset[dict[str, Any]]):
-    """Each item is a batch, made when it is asked for."""
+class SingleTexts(Dataset[dict[str, Tensor]]):
+    """Token ids of each text, made before, and the teacher's cached vector."""
 
     def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+        self._cached = setting.cached
+        parts = (setting.task.inputs("train", setting.rows[place : place + 1]) for place in range(len(setting.rows)))
+        self._ids = [torch.from_numpy(part["input_ids"][0]) for part in parts]
 
     def __len__(self) -> int:
-        return len(self.setting.batches)
+        return len(self._ids)
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        lesson = self.setting.lesson(self.setting.batches[number])
-        names = ("input_ids", "attention_mask")
-        return {**dict(zip(names, lesson.inputs, strict=True)), "teacher": lesson.teacher}
+    def __getitem__(self, place: int) -> dict[str, Tensor]:
+        vector = torch.from_numpy(self._cached.fit(0, np.array([place]))[0])
+        return {"input_ids": self._ids[place], "teacher": vector}
 
 
-LOOPS: dict[str, Callable[[Setting, Path], Took]] = {
+def padded(texts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Texts as one batch; 0 is the padding token of this tokenizer."""
+    ids = [text["input_ids"] for text in texts]
+    return {
+        "input_ids": pad_sequence(ids, batch_first=True),
+        "attention_mask": pad_sequence([torch.ones_like(each) for each in ids], batch_first=True),
+        "teacher": torch.stack([text["teacher"] for text in texts]),
+    }
+
+
+class InTurn(Sampler[list[int]]):
+    """The batches' rows, each when its turn has come."""
+
+    def __init__(self, batches: Batches, turn: Callable[[], None]) -> None:
+        self._batches, self._turn = batches, turn
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for positions in self._batches:
+            self._turn()
+            yield positions.tolist()
+
+
+LOOPS: Mapping[str, Callable[[Setting, Path, Callable[[], None]], None]] = {
     "cached": own,
-    "live": lambda setting, folder: own(setting, folder, live=True),
+    "live": partial(own, live=True),
     "trainer": plain,
 }
