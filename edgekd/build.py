@@ -78,13 +78,16 @@ def run(plan: Plan, store: Store, reporter: Reporter) -> tuple[StepTaken, ...]:
 
 
 def cached_steps(plan: Plan, store: Reading) -> Iterator[tuple[Node, bool | None]]:
-    """For each step, whether the store has it; None where that depends on a step that must run first."""
+    """For each step, whether the store has it; None where that depends on a step that must run first.
+
+    A file counts as whole here if its size is right; a build reads it, and makes a damaged one again.
+    """
     made: dict[str, Artifact] = {}
     for node in plan.nodes:
         if not all(name in made for name in node.inputs):
             yield node, None
             continue
-        found = store.find(recipe_of(node, plan, made).key)
+        found = store.listed(recipe_of(node, plan, made).key)
         if found is not None:
             made[node.name] = found
         yield node, found is not None

@@ -64,18 +64,27 @@ class Reading:
 
     def find(self, key: str) -> Artifact | None:
         """Return the artifact of ``key`` if it is there and whole: its file's SHA-256 is checked."""
+        listed = self.listed(key)
+        try:
+            return listed if listed and sha256(listed.path) == listed.sha256 else None
+        except OSError:
+            return None
+
+    def listed(self, key: str) -> Artifact | None:
+        """Return the artifact of ``key`` if it is there with the right size; its bytes are not read."""
         folder = self.root / key
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
             path = folder / manifest["file"]
-            if manifest["format"] != FORMAT or sha256(path) != manifest["sha256"]:
+            size = path.stat().st_size
+            if manifest["format"] != FORMAT or size != manifest["size_bytes"]:
                 return None
             return Artifact(
                 key=key,
                 kind=Kind(manifest["kind"]),
                 path=path,
                 sha256=manifest["sha256"],
-                size_bytes=path.stat().st_size,
+                size_bytes=size,
                 made_by=manifest["made_by"],
                 inputs=tuple(manifest["inputs"]),
                 facts=manifest["facts"],
@@ -141,6 +150,7 @@ class Store(Reading):
             "kind": kind,
             "file": product.path.name,
             "sha256": sha256(whole / product.path.name),
+            "size_bytes": (whole / product.path.name).stat().st_size,
             "made_by": f"{recipe.stage} {recipe.version}",
             "config": json.loads(recipe.config),
             "inputs": recipe.inputs,

@@ -135,6 +135,16 @@ def test_a_damaged_artifact_is_a_miss_and_is_made_again(damage: Callable[[Path],
     assert store.find(RECIPE.key) == made
 
 
+def test_looking_at_a_size_alone_finds_a_file_that_was_cut_but_not_one_that_was_changed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made = make(store)
+    assert store.listed(RECIPE.key) == made
+    made.path.write_bytes(bytes(made.size_bytes))
+    assert (store.listed(RECIPE.key), store.find(RECIPE.key)) == (made, None)
+    made.path.write_bytes(b"")
+    assert store.listed(RECIPE.key) is None
+
+
 @pytest.mark.parametrize("error", [StageError("no"), RuntimeError("no"), KeyboardInterrupt()])
 def test_a_failure_is_never_kept_and_leaves_nothing_behind(error: BaseException, tmp_path: Path) -> None:
     def fails(scratch: Path) -> Product:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,17 @@ def digest(folder: Path) -> str:
     """SHA-256 over the names and bytes of the files that decide what the model does; not over its README."""
     total = hashlib.sha256()
     for path in _files(folder):
-        total.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-        with open(path, "rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
+        stat = path.stat()
+        total.update(f"{path.relative_to(folder).as_posix()}\0{stat.st_size}\0".encode())
+        total.update(_file_digest(path, (stat.st_size, stat.st_mtime_ns, stat.st_ino)))
     return total.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _file_digest(path: Path, _stat: tuple[int, int, int]) -> bytes:
+    """SHA-256 of a file, read once in a process unless it changed: a tokenizer and a teacher share a folder."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _files(folder: Path) -> list[Path]:
