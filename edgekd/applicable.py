@@ -6,17 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from edgekd.data import tokenizer_folder
 from edgekd.errors import BadInputError
 from edgekd.limits import Limit
 from edgekd.models import encoder_folder, outputs_table
 from edgekd.objectives.base import Available, Need
 from edgekd.objectives.table import check, needs
-from edgekd.origins import Origins
 from edgekd.pipeline import Pipeline
+from edgekd.readers import TEXTS, Readers
+from edgekd.stages.teaching import TeachingConfig
 from edgekd.tasks import TaskData, outputs_of
 from edgekd.tasks.base import Outputs
 
-TEXTS = ("text-classification", "text-embedding")
 INSIDE = frozenset({Need.STATES, Need.ATTENTION})
 LABELS_ALONE = "found losses that compare with a teacher, expected 'labels' alone: no teacher is there"
 
@@ -74,6 +75,30 @@ def check_teachers(pipeline: Pipeline) -> None:
             raise BadInputError(f"{where}: {LABELS_ALONE}")
 
 
+def check_length(pipeline: Pipeline) -> None:
+    """Refuse texts that are longer than one of the models takes.
+
+    Raises:
+        BadInputError: [data] max_length is above what a teacher or the student allows.
+
+    """
+    readers = Readers(pipeline)
+    if readers.length is None:
+        return
+    allowed = {name: _tokens_of(folder) for name, folder in readers.folders.items()}
+    least = min(allowed, key=allowed.__getitem__, default=None)
+    if least is not None and readers.length > allowed[least]:
+        raise BadInputError(
+            f"{pipeline.where('data', 'max_length')}: [data] max_length: found {readers.length}, "
+            f"expected at most {allowed[least]}, the tokens that the model {least!r} takes",
+            f"write max_length = {allowed[least]}, or leave it out: then each model reads up to its own limit",
+        )
+
+
+def _tokens_of(folder: str) -> int:
+    return tokenizer_folder.max_length(tokenizer_folder.transformer_folder(encoder_folder.find(folder, weights=False)))
+
+
 def check_losses(pipeline: Pipeline) -> None:
     """Refuse losses that can't be computed from what the pipeline has.
 
@@ -85,6 +110,7 @@ def check_losses(pipeline: Pipeline) -> None:
         if step.use not in ("distill", "prune", "finetune"):
             continue
         try:
+            _check_number(pipeline, step.config)
             check(step.config.losses, _available(pipeline, needs(step.config.losses)))
             _check_teacher(pipeline, step.use, step.config)
         except ValueError as error:
@@ -117,13 +143,29 @@ def check_tables(pipeline: Pipeline, data: TaskData, limits: Sequence[Limit]) ->
     return scored
 
 
-def _check_teacher(pipeline: Pipeline, use: str, config: object) -> None:
-    wanted = needs(config.losses)  # type: ignore[attr-defined]  # a TeachingConfig
+def _check_number(pipeline: Pipeline, config: TeachingConfig) -> None:
+    """Several teachers teach by their outputs alone, which are one; what is inside them is not."""
+    count = len(pipeline.all_teachers)
+    if count > 1 and needs(config.losses) & INSIDE:
+        inside = ", ".join(repr(loss.use) for loss in config.losses if loss.needs & INSIDE)
+        raise ValueError(
+            f"found {count} [[teachers]] and losses that look inside the teacher ({inside}), expected one [teacher]: "
+            "several have layers and tokens of their own, and only their outputs are combined"
+        )
+    if count > 1 and config.live:
+        raise ValueError(
+            f"found live = true and {count} [[teachers]], expected one [teacher]: several are asked once, "
+            "each by what it reads, and what they give is cached; leave live out"
+        )
+
+
+def _check_teacher(pipeline: Pipeline, use: str, config: TeachingConfig) -> None:
+    wanted = needs(config.losses)
     if use == "finetune" and wanted - {Need.LABELS}:
         raise ValueError(LABELS_ALONE)
-    if wanted & INSIDE and not config.live:  # type: ignore[attr-defined]  # likewise
+    if wanted & INSIDE and not config.live:
         raise ValueError("found losses that look inside the teacher, expected live = true: it runs beside the student")
-    if config.live and not _live_possible(pipeline):  # type: ignore[attr-defined]  # likewise
+    if config.live and not _live_possible(pipeline):
         raise ValueError("found live = true and a teacher that is no torch module")
 
 
@@ -137,7 +179,7 @@ def _available(pipeline: Pipeline, wanted: frozenset[Need]) -> Available:
         attention=student is not None and student == teacher,
         student_width=_student_width(pipeline) if vectors else None,
         teacher_width=_teacher_width(pipeline) if vectors else None,
-        same_inputs=not wanted & INSIDE or Origins(pipeline).same_tokens(),
+        same_inputs=not wanted & INSIDE or Readers(pipeline).same_tokens(),
     )
 
 
@@ -161,10 +203,10 @@ def _heads(pipeline: Pipeline) -> tuple[int | None, int | None]:
 
 
 def _teacher_width(pipeline: Pipeline) -> int | None:
-    found = pipeline.all_teachers
-    if len(found) > 1 or found[0].encoder is None:
-        return None
-    return _facts(pipeline, found[0].encoder).width
+    """The width of a teacher's vectors; those of several lie side by side."""
+    widths = [None if each.encoder is None else _facts(pipeline, each.encoder).width for each in pipeline.all_teachers]
+    known = [width for width in widths if width is not None]
+    return sum(known) if len(known) == len(widths) else None
 
 
 def _student_width(pipeline: Pipeline) -> int | None:

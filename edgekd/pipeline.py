@@ -105,6 +105,10 @@ class Pipeline(Frozen):
         """The teachers, one or several."""
         return self.teachers if self.teacher is None else (self.teacher,)
 
+    def where(self, *keys: str | int) -> str:
+        """'PATH:LINE' of a key, for a message."""
+        return f"{self.path}:{line_of(self.path.read_text(encoding='utf-8'), keys)}"
+
     def file(self, name: str, key: str) -> Path:
         """The file that ``name`` stands for: one beside the pipeline, or 'edgekd:NAME'.
 
@@ -157,12 +161,19 @@ def _task(values: dict[str, Any], path: Path, text: str) -> TaskModule:
 
 
 def _finetuned(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
-    """The same with the task's defaults for the step 'finetune' in [teacher.finetune], which it is too."""
-    teacher = values.get("teacher")
-    if not isinstance(teacher, dict) or not isinstance(teacher.get("finetune"), dict):
-        return values
-    options = {**defaults.get("finetune", {}), **teacher["finetune"]}
-    return {**values, "teacher": {**teacher, "finetune": options}}
+    """The same with the task's defaults for the step 'finetune' in the teachers' own, which it is too."""
+
+    def tuned(teacher: Any) -> Any:
+        if not isinstance(teacher, dict) or not isinstance(teacher.get("finetune"), dict):
+            return teacher
+        return {**teacher, "finetune": {**defaults.get("finetune", {}), **teacher["finetune"]}}
+
+    made = dict(values)
+    if "teacher" in values:
+        made["teacher"] = tuned(values["teacher"])
+    if isinstance(values.get("teachers"), list):
+        made["teachers"] = [tuned(each) for each in values["teachers"]]
+    return made
 
 
 def _steps(tables: Any, path: Path, text: str, defaults: Defaults) -> tuple[Step, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgekd.applicable import check_losses, check_steps, check_tables, check_teachers
+from edgekd.applicable import check_length, check_losses, check_steps, check_tables, check_teachers
 from edgekd.device import Device
 from edgekd.errors import BadInputError, MissingExtraError
 from edgekd.limits import Limit, merge
@@ -26,6 +26,7 @@ NEEDED = {
 }
 NEEDED_BY_TEXTS = {"transformers": "build", "sklearn": "build"}
 NEEDED_BY_TFLITE = {"litert_torch": "tflite", "litert_quantizer": "tflite", "ai_edge_litert": "tflite"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # what pip calls a module, where a dash for each '_' doesn't give it
 NEEDED_BY_KERAS = {"tensorflow": "tensorflow"}
 
 
@@ -60,6 +61,7 @@ def make(pipeline: Pipeline, device: Device, options: Options, cache: Path | Non
     data.source.check()
     check_steps(pipeline)
     check_teachers(pipeline)
+    check_length(pipeline)
     check_losses(pipeline)
     scored = check_tables(pipeline, data, limits)
     nodes = tuple(Wiring(pipeline, device, options, formats, scored).nodes())
@@ -85,4 +87,5 @@ def _check_extras(pipeline: Pipeline, formats: tuple[str, ...]) -> None:
     missing = [module for module in needed if find_spec(module) is None]
     if missing:
         extras = ",".join(dict.fromkeys(needed[module] for module in missing))
-        raise MissingExtraError(missing[0].replace("_", "-"), extras, "edgekd build")
+        package = DISTRIBUTIONS.get(missing[0], missing[0].replace("_", "-"))
+        raise MissingExtraError(package, extras, "edgekd build")

@@ -112,13 +112,16 @@ class Wiring:
         yield from self._profiles()
 
     def _training(self) -> Iterator[Node]:
-        pipeline, teachers = self.pipeline, self.origins.teachers
+        pipeline = self.pipeline
         steps = float_names(pipeline)
         if self._reads_outputs(steps):
             config = teacher_outputs.Config(
-                **pipeline.teacher_outputs.model_dump(), augment=pipeline.augment, shares=self.origins.weights
+                **pipeline.teacher_outputs.model_dump(),
+                augment=pipeline.augment,
+                shares=self.origins.weights,
+                runtimes=self.origins.runtimes,
             )
-            yield Node("teacher_outputs", "teacher_outputs", config, (*teachers, *self._reader("teacher")))
+            yield Node("teacher_outputs", "teacher_outputs", config, self.origins.asked)
         start = "teacher"
         if "distill" in steps:
             start = "student_start"
@@ -147,14 +150,18 @@ class Wiring:
             return (start, "teacher_outputs", *reader)
         if use == "control":
             return (start, *reader)
-        return (start, *self.origins.teachers, *dict.fromkeys((*reader, *self._reader("teacher"))))
+        return (start, *self.origins.teachers, *dict.fromkeys((*reader, *self.origins.readers.of_teacher(0))))
 
     def _student_start(self) -> Iterator[Node]:
         wanted = self.pipeline.student
         if wanted is not None and wanted.layers is not None:
             layers = wanted.layers if isinstance(wanted.layers, int | tuple) else {"first": wanted.layers.first}
             config = smaller.Config(
-                layers=layers, hidden=wanted.hidden, feed_forward=wanted.feed_forward, output_width=wanted.output_width
+                layers=layers,
+                hidden=wanted.hidden,
+                feed_forward=wanted.feed_forward,
+                output_width=wanted.output_width,
+                fit_texts=wanted.fit_texts,
             )
             vectors = () if wanted.output_width is None else ("teacher_outputs",)
             yield Node("student_start", "smaller", config, ("teacher", "tokenizer", *vectors))
@@ -180,9 +187,9 @@ class Wiring:
 
     def _evaluations(self) -> Iterator[Node]:
         quantize: QuantizeStep = self.pipeline.step("quantize") or QuantizeStep()
-        config = evaluate.Config(shares=self.origins.weights)
         if self.teacher_scored:
-            yield Node("evaluate teacher", "evaluate", config, (*self.origins.teachers, *self._reader("teacher")))
+            config = evaluate.Config(shares=self.origins.weights, runtimes=self.origins.runtimes)
+            yield Node("evaluate teacher", "evaluate", config, self.origins.asked)
         names = []
         if self.pipeline.step("distill") is not None:
             control = self.options.control and has_labels(self.pipeline)
@@ -201,10 +208,9 @@ class Wiring:
         items = self.pipeline.proof.shift_items
         if items == 0 or ":" in self.pipeline.task:
             return
-        config = shift.Config(items=items, shares=self.origins.weights)
-        teachers = (*self.origins.teachers, *self._reader("teacher"))
         if self.origins.can_run:
-            yield Node("shift teacher", "shift", config, teachers)
+            config = shift.Config(items=items, shares=self.origins.weights, runtimes=self.origins.runtimes)
+            yield Node("shift teacher", "shift", config, self.origins.asked)
         for name in dict.fromkeys((self.final, *(f"{form}_int8" for form in self.formats))):
             if name != "teacher":
                 yield Node(f"shift {name}", "shift", shift.Config(items=items), (name, *self._reader(name)))
@@ -232,5 +238,6 @@ class Wiring:
         )
 
     def _reader(self, model: str) -> tuple[str, ...]:
-        """The tokenizer by which a model reads, as a step's input; none where the task has no texts."""
-        return self.origins.reader(of_teacher=model.startswith("teacher"))
+        """The tokenizer by which a student, or the only teacher, reads, as a step's input."""
+        readers = self.origins.readers
+        return readers.of_teacher(0) if model.startswith("teacher") else readers.of_student()

@@ -44,6 +44,10 @@ def test_what_fits_is_taken(text: str, folder: Path) -> None:
     check(folder, text)
 
 
+def test_several_teachers_teach_similarities_whatever_their_widths(folder: Path) -> None:
+    check(folder, taught_by('{ use = "similarity-mse" }, { use = "contrastive" }', text=SEVERAL))
+
+
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
@@ -112,6 +116,12 @@ ONNX_TAUGHT = ONNX_ONLY.replace(MODEL, '[teacher]\nonnx = "t.onnx"\n')
 ONNX_LIVE = ONNX_TAUGHT.replace("epochs = 30\n", "epochs = 30\nlive = true\n")
 MAPS = '{ use = "attention", layers = { "a" = "b" } }'
 ANOTHER = TEXT.replace(encoders.STUDENT, '[student]\nencoder = "NAME"\n')
+ONE = "expected one [teacher]"
+APART = "several have layers and tokens of their own, and only their outputs are combined"
+ONCE = "several are asked once, each by what it reads, and what they give is cached; leave live out"
+SEVERAL = ANOTHER.replace("NAME", "alike").replace(
+    encoders.TEACHER, '[[teachers]]\nencoder = "teacher"\n\n[[teachers]]\nencoder = "wider"\n'
+)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +154,26 @@ ANOTHER = TEXT.replace(encoders.STUDENT, '[student]\nencoder = "NAME"\n')
             taught_by(MAPS, live=True, text=ANOTHER.replace("NAME", "wider")),
             "distill",
             "losses[0] 'attention': found no attention maps that can be compared",
+        ),
+        (
+            taught_by(f'{{ use = "similarity-mse" }}, {INSIDE}', live=True, text=SEVERAL),
+            "distill",
+            f"found 2 [[teachers]] and losses that look inside the teacher ('relations'), {ONE}: {APART}",
+        ),
+        (
+            taught_by(MAPS, text=SEVERAL),
+            "distill",
+            f"found 2 [[teachers]] and losses that look inside the teacher ('attention'), {ONE}: {APART}",
+        ),
+        (
+            taught_by('{ use = "similarity-mse" }', live=True, text=SEVERAL),
+            "distill",
+            f"found live = true and 2 [[teachers]], {ONE}: {ONCE}",
+        ),
+        (
+            SEVERAL,
+            "distill",
+            "losses[0] 'cosine': found a student with 32 dimensions and a teacher with 96, expected as many",
         ),
         (
             taught_by('{ use = "cosine" }', text=ANOTHER.replace("NAME", "wider")),

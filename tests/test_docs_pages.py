@@ -11,17 +11,24 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import phrases
 import pytest
+import tiny
 import tinybert
-from workshop import Workshop
+from PIL import Image
+from workshop import Ran, Workshop
 
 from edgekd import device, pipeline, plan
 from edgekd.data import sources, text_sources
 from edgekd.data.image_table import ImageColumns
 from edgekd.data.tables import import_arrow
+from edgekd.data.texts import Pairs, Texts, TextSet
+from edgekd.models import outputs_table
 from edgekd.tasks import TASKS
 from edgekd.tasks.base import Task
+from edgekd.tasks.image_classification import ImageClassification
+from edgekd.tasks.text_embedding import TextEmbedding
 from edgekd.teachers import TEACHER_FORMS, TeacherConfig
 
 ROOT = Path(__file__).parent.parent
@@ -146,22 +153,27 @@ def test_the_columns_are_called_as_the_page_says() -> None:
 # docs/own-task.md
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    """The page's files in a folder, and the teacher's weights as its script makes them."""
-    folder = tmp_path_factory.mktemp("own task")
+def write_files(page: str, folder: Path) -> Path:
+    """Write the page's files, whose names stand in their first lines."""
     for language in ("python", "toml"):
-        for body in blocks("docs/own-task.md", language):
+        for body in blocks(page, language):
             name = re.match(r"# (\S+\.(?:toml|py))\n", body)
             assert name, f"no file's name in the first line of {body!r}"
             (folder / name[1]).write_text(body, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """The page's files in a folder, and the teacher's weights as its script makes them."""
+    folder = write_files("docs/own-task.md", tmp_path_factory.mktemp("own task"))
     done = subprocess.run([sys.executable, "train_teacher.py"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return Workshop(folder)
 
 
-def commands() -> list[list[str]]:
-    lines = [line for body in blocks("docs/own-task.md", "console") for line in body.splitlines()]
+def commands(page: str = "docs/own-task.md") -> list[list[str]]:
+    lines = [line for body in blocks(page, "console") for line in body.splitlines()]
     return [shlex.split(line.removeprefix("$ ")) for line in lines]
 
 
@@ -203,3 +215,92 @@ def test_the_page_names_what_a_task_defines() -> None:
     named = {name for row in rows("docs/own-task.md", "The task") for name in re.findall(r"`(\w+)(?=[(`])", row[0])}
     assert named <= {*dir(Task), *Task.__annotations__}
     assert named >= Task.__abstractmethods__
+
+
+# docs/teacher-outputs.md
+
+ELSEWHERE = "docs/teacher-outputs.md"
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """The page's files after its scripts ran on mails and photos of shoes, and an encoder in place of the hub's."""
+    folder = write_files(ELSEWHERE, tmp_path_factory.mktemp("elsewhere"))
+    for name, count, seed in (("mails", 80, 1), ("mails-test", 30, 2)):
+        numbered = ((f"{name}-{row}", *each) for row, each in enumerate(phrases.labelled(count, seed)))
+        phrases.write_csv(folder / f"{name}.csv", ["id", "text", "label"], numbered)
+    encoder = tomllib.loads((folder / "mails.toml").read_text())["student"]["encoder"]
+    (folder / encoder).parent.mkdir(parents=True)
+    tinybert.save_sentence_model(folder / encoder)
+    for split, count in (("train", 12), ("test", 6)):
+        for shade, name in ((60, "boot"), (190, "sandal")):
+            (folder / "shoes" / split / name).mkdir(parents=True)
+            for number in range(count):
+                path = folder / "shoes" / split / name / f"{number:02}.png"
+                Image.new("RGB", (16, 16), (shade + number,) * 3).save(path)
+    for program, *words in commands(ELSEWHERE):
+        if program == "python":
+            done = subprocess.run([sys.executable, *words], cwd=folder, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+    return Workshop(folder)
+
+
+def edgekd(shop: Workshop, words: str, *more: str) -> Ran:
+    """Run the command of the page that begins with these words."""
+    (command,) = [each for each in commands(ELSEWHERE) if each[:3] == ["edgekd", *words.split()]]
+    return shop.run(*command[1:], *more)
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "train", "test"),
+    [
+        ("mails", "answers", ("mails-0", 80), ("mails-test-29", 30)),
+        ("shoes", "shoes", ("train/0", 24), ("test/11", 12)),
+    ],
+)
+def test_the_rows_that_are_listed_are_those_that_the_plan_looks_for(
+    name: str, table: str, train: tuple[str, int], test: tuple[str, int], elsewhere: Workshop
+) -> None:
+    from pyarrow import parquet
+
+    path = elsewhere.folder / f"{table}.parquet"
+    whole = parquet.read_table(path)
+    ids = whole.column("id").to_pylist()
+    assert (ids[0], ids[-1], len(ids)) == (train[0], test[0], train[1] + test[1])
+    ran = edgekd(elsewhere, f"plan {name}.toml")
+    assert ran.code == 0, ran.err
+    assert "evaluate teacher" in ran.out, "the test rows have outputs too"
+    for change, message in (
+        (whole.slice(1), f"found no output for 1 of {train[1]} train rows, for example {train[0]!r}"),
+        (whole.slice(0, len(ids) - 1), f"found no output for 1 of {test[1]} test rows, for example {test[0]!r}"),
+        (import_arrow().concat_tables([whole, whole.slice(0, 1)]), "found 1 rows whose id an earlier row has"),
+    ):
+        parquet.write_table(change, path)
+        ran = edgekd(elsewhere, f"plan {name}.toml")
+        assert (ran.code, ran.out) == (2, "")
+        assert message in ran.err
+    parquet.write_table(whole, path)
+
+
+def test_a_teacher_that_ran_elsewhere_teaches(elsewhere: Workshop) -> None:
+    ran = edgekd(elsewhere, "build mails.toml", "--quick", "-o", "out", "--json", "-q")
+    assert ran.code in (0, 1, 4), ran.err
+    quality = json.loads(ran.out)["quality"]
+    assert quality["teacher"]["value"] > 0.9
+    assert quality.keys() >= {"student_start", "student_float", "onnx_int8", "tflite_int8"}
+
+
+def test_the_page_names_the_columns_and_the_rows_as_they_are() -> None:
+    named = [row[0].strip("`") for row in rows(ELSEWHERE, "The table") if len(row) == 2]
+    assert named == [outputs_table.ID, outputs_table.OUTPUT, outputs_table.PROBABILITIES]
+    called = {row[0]: row[1:] for row in rows(ELSEWHERE, "The table") if len(row) == 3}
+    assert {*TASKS} - {"image-classification"} <= called.keys()
+    first = np.arange(2)
+    for split, cell in zip(("train", "test"), called["images"], strict=True):
+        task = ImageClassification(tiny.data(), 30)
+        assert re.findall(r"`(\S+)`", cell) == task.ids(split, first)
+    texts = Texts(["a cat", "a dog"], None, ["one", "two"])
+    pairs = TextSet("pairs", (), texts, Pairs(["q", "r"], ["d", "e"], np.zeros(2, np.int64)))
+    task = TextEmbedding(pairs, 1, None, Path())
+    assert re.findall(r"`(\S+)`", called["text-embedding"][1]) == task.ids("test", np.array([0, 2]))
+    assert task.ids("train", first) == ["one", "two"]

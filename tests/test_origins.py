@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import encoders
@@ -13,6 +14,8 @@ from workshop import ONNX_ONLY
 from edgekd import pipeline
 from edgekd.errors import BadInputError
 from edgekd.origins import Origins
+
+READ = 'onnx = "mine.onnx"\ntokenizer = "teacher"'
 
 
 @pytest.fixture
@@ -51,8 +54,15 @@ def test_an_encoder_counts_by_its_files(folder: Path) -> None:
         assert [key for key in first[name] if first[name][key] != changed[name][key]] == ["sha256"]
 
 
+def test_a_file_counts_by_its_bytes_and_by_what_runs_it(folder: Path) -> None:
+    (folder / "mine.onnx").write_bytes(b"a graph")
+    found = configs(origins(folder, encoders.PIPELINE.replace('encoder = "teacher"', READ)))["teacher_onnx"]
+    assert found["weights_sha256"] == hashlib.sha256(b"a graph").hexdigest()
+    assert found["runtimes"] == (f"onnxruntime=={version('onnxruntime')}",)
+
+
 def test_a_file_that_is_not_there_is_named_with_its_key(folder: Path) -> None:
-    text = encoders.PIPELINE.replace('encoder = "teacher"', 'onnx = "nowhere.onnx"')
+    text = encoders.PIPELINE.replace('encoder = "teacher"', 'onnx = "nowhere.onnx"\ntokenizer = "teacher"')
     with pytest.raises(BadInputError, match=r"mine\.toml: \[teacher\] onnx: found no file .*nowhere\.onnx"):
         list(origins(folder, text).steps())
 
@@ -84,40 +94,7 @@ def test_trust_in_the_teacher_is_none_in_the_student(folder: Path) -> None:
         origins(folder, text).student()
 
 
-def test_several_teachers_of_texts_read_by_one_tokenizer(folder: Path) -> None:
-    both = "".join(f'[[teachers]]\nencoder = "{name}"\n' for name in ("teacher", "wider"))
-    student = '[student]\nencoder = "alike"\n'
-    text = encoders.PIPELINE.replace(encoders.TEACHER, both).replace(encoders.STUDENT, student)
-    with pytest.raises(BadInputError, match=r"found \[\[teachers\]\] with the tokenizers teacher, wider, expected one"):
-        list(origins(folder, text).steps())
-    named = both.replace('"wider"', '"wider"\ntokenizer = "teacher"')
-    made = configs(origins(folder, text.replace(both, named)))
-    assert made["teacher_tokenizer"]["source"] == str(folder / "teacher")
-
-
 def test_a_student_of_its_own_counts_by_its_code(folder: Path) -> None:
     name, stage, config, inputs = origins(folder, ONNX_ONLY).student()
     assert (name, stage, inputs) == ("student_start", "student", ())
     assert config.model_dump()["code_sha256"]
-
-
-def test_tokens_are_the_same_if_the_tokenizers_are_wherever_they_lie(folder: Path) -> None:
-    assert origins(folder, ONNX_ONLY).same_tokens()
-    assert origins(folder, encoders.PIPELINE).same_tokens()
-    text = encoders.PIPELINE.replace(encoders.STUDENT, '[student]\nencoder = "alike"\n')
-    assert origins(folder, text).same_tokens()
-    path = folder / "alike" / "tokenizer.json"
-    saved = json.loads(path.read_text())
-    saved["normalizer"]["lowercase"] = False
-    path.write_text(json.dumps(saved))
-    assert not origins(folder, text).same_tokens()
-
-
-@pytest.mark.parametrize(("least", "same"), [(1, True), (2, False)])
-def test_a_vocabulary_without_rare_tokens_cuts_training_texts_differently(
-    least: int,
-    same: bool,  # noqa: FBT001
-    folder: Path,
-) -> None:
-    cut = f'layers = 2\nvocabulary = "trimmed"\ntoken_min_count = {least}\n'
-    assert origins(folder, encoders.PIPELINE.replace("layers = 2\n", cut)).same_tokens() is same

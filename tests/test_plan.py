@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import encoders
 import pytest
 from workshop import ONNX_ONLY, PIPELINE
 
@@ -146,6 +147,16 @@ def test_a_missing_extra_is_named(module: str, extra: str, tmp_path: Path, monke
     assert f"edgekd[{extra}]" in caught.value.hint
     if extra == "tflite":
         make(tmp_path, ONNX_ONLY)
+
+
+def test_a_missing_package_is_called_as_pip_calls_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoders.furnish(tmp_path)
+    real = plan.find_spec
+    monkeypatch.setattr(plan, "find_spec", lambda name: None if name == "sklearn" else real(name))
+    with pytest.raises(MissingExtraError) as caught:
+        make(tmp_path, encoders.PIPELINE)
+    assert caught.value.message == "edgekd build needs the package 'scikit-learn', which is not installed"
+    assert caught.value.hint == "install it with: pip install 'edgekd[build]'"
 
 
 def test_the_int8_files_are_made_for_the_device(tmp_path: Path) -> None:

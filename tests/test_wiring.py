@@ -211,6 +211,54 @@ def test_several_teachers_are_one_for_all_that_they_are_asked(folder: Path) -> N
     assert "teacher_onnx" not in taken
 
 
+def test_several_teachers_of_texts_are_each_followed_by_the_tokenizer_that_they_read_by(folder: Path) -> None:
+    several = "".join(f'[[teachers]]\nencoder = "{name}"\n\n' for name in ("teacher", "wider"))
+    text = encoders.PIPELINE.replace(encoders.TEACHER, several)
+    made = wired(folder, text.replace(encoders.STUDENT, '[student]\nencoder = "alike"\n'))
+    taken = inputs(made)
+    readers = ["teacher_1_tokenizer", "teacher_2_tokenizer", "tokenizer"]
+    assert [node.name for node in made if node.stage == "tokenizer"] == readers
+    both = ("teacher_1", "teacher_1_tokenizer", "teacher_2", "teacher_2_tokenizer")
+    assert taken["teacher_outputs"] == taken["evaluate teacher"] == taken["shift teacher"] == both
+    assert taken["teacher_2"] == ("teacher_2_tokenizer",)
+    assert taken["student_float"] == ("student_start", "teacher_outputs", "tokenizer")
+    assert taken["evaluate onnx_int8"] == ("onnx_int8", "tokenizer")
+
+
+def test_one_of_several_teachers_is_fine_tuned_with_the_tasks_defaults_by_its_own_tokenizer(folder: Path) -> None:
+    several = "".join(
+        f'[[teachers]]\nencoder = "{name}"\n{more}\n'
+        for name, more in (("teacher", ""), ("wider", "finetune = { epochs = 2 }"))
+    )
+    text = encoders.PIPELINE.replace(encoders.TEACHER, several).replace("text-embedding", "text-classification")
+    made = wired(folder, text.replace(encoders.STUDENT, '[student]\nencoder = "alike"\n'))
+    (tuned,) = [node for node in made if node.stage == "finetune"]
+    assert (tuned.name, tuned.inputs) == ("teacher_2", ("teacher_2_start", "teacher_2_tokenizer"))
+    config = tuned.config.model_dump()
+    assert (config["optimizer"], config["learning_rate"]) == ("adamw", 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("line", "distributions"),
+    [
+        (MODEL.partition("\n")[2], ("torch",)),
+        ('onnx = "teacher.onnx"\n', ("onnxruntime",)),
+        ('keras = "teacher.keras"\n', ("keras", "tensorflow")),
+        ('outputs = "teacher.parquet"\n', ("pyarrow",)),
+    ],
+)
+def test_what_a_teacher_gives_counts_by_what_runs_its_form(
+    line: str, distributions: tuple[str, ...], folder: Path
+) -> None:
+    made = wired(folder, without("prune", ONNX_ONLY).replace(MODEL, f"[teacher]\n{line}"))
+    found = {node.name: getattr(node.config, "runtimes", ()) for node in made}
+    asked = {name for name in ("teacher_outputs", "evaluate teacher", "shift teacher") if name in found}
+    assert asked >= {"teacher_outputs", "evaluate teacher"}
+    for name in asked:
+        assert tuple(each.partition("==")[0] for each in found[name]) == distributions
+    assert found["evaluate onnx_int8"] == ()
+
+
 def test_a_teacher_can_be_fine_tuned_first(folder: Path) -> None:
     made = inputs(wired(folder, ONNX_ONLY.replace(MODEL, f"{MODEL}finetune = {{ epochs = 2 }}\n")))
     assert made["teacher"] == ("teacher_start",)

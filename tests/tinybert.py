@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ TEXTS = ("the cat sat on a mat", "dogs", "a cat runs", "the dog sat sitting on t
 SIZES = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 48}
 
 
-def word_piece() -> Library:
+def word_piece(words: Sequence[str] = WORDS) -> Library:
     """A WordPiece tokenizer that pads to 16 and cuts at 12, as a file in the wild may."""
-    tokens = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS if letter != "z"), *WORDS]
+    tokens = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS if letter != "z"), *words]
     vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
     made = Library(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106
     made.normalizer = normalizers.BertNormalizer(lowercase=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 import click
 
 from edgekd.errors import BadInputError, nearest
+from edgekd.objectives import OBJECTIVES
+from edgekd.objectives.base import Need
+from edgekd.objectives.table import Loss
 from edgekd.pipeline import STEPS
 
 
@@ -36,7 +40,18 @@ def show_stage(name: str) -> int:
     for option, field in STEPS[name].model_fields.items():
         default = "required" if field.is_required() else f"default {_toml(field.default)}"
         click.echo(f"{option:<20} {_kind(field.annotation):<44} {default}")
+    if "losses" in STEPS[name].model_fields:
+        click.echo("\nA loss is { use = NAME } with its options; docs/losses.md says which one is for what:")
+        for line in losses(by_labels=name == "finetune"):
+            click.echo(line)
     return 0
+
+
+def losses(*, by_labels: bool) -> Iterator[str]:
+    """A line for each loss that a stage can have: all of them, or those that need no teacher."""
+    for name, objective in OBJECTIVES.items():
+        if not by_labels or objective.needs <= {Need.LABELS}:
+            yield f"{name:<20} {objective.summary:<51} {', '.join(objective.config.model_fields)}"
 
 
 def _kind(annotation: Any) -> str:
@@ -44,6 +59,8 @@ def _kind(annotation: Any) -> str:
     inner = get_args(annotation)
     if get_origin(annotation) is Literal:
         return " | ".join(repr(word) for word in inner)
+    if inner[:1] == (Loss,):
+        return "list of losses, see below"
     if get_origin(annotation) is tuple:
         return f"list of {_kind(inner[0])}"
     return str(annotation.__name__)

@@ -132,7 +132,7 @@ def attention_of(module: nn.Module, layer: int) -> nn.Module:
     """Return the module of ``layer`` (0 is the first) that makes attention probabilities.
 
     Of BERT, RoBERTa and DistilBERT it returns (mixed values, probabilities (B, heads, L, L)); MPNet's gives the
-    probabilities only where the model was asked for output_attentions.
+    probabilities only where it is asked for output_attentions.
     """
     return module.get_submodule(f"{_layer(module, layer)}.{_family_of(module).attention}")
 

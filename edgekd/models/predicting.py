@@ -65,6 +65,23 @@ class FileModel(_Runs):
 
 
 @dataclass(frozen=True)
+class Reader:
+    """One of several models, which reads the task's texts by a tokenizer of its own."""
+
+    model: Predictor
+    tokenizer: Path | None = None  # None: it reads the task as it is
+
+    def outputs(self, task: Task, split: Split, rows: Rows, view: int = 0) -> npt.NDArray[Any]:
+        """Outputs of the model for what it reads."""
+        own = task if self.tokenizer is None else task.read_by(self.tokenizer)
+        return self.model.outputs(own, split, rows, view)
+
+    def covers(self, task: Task, split: Split) -> bool:
+        """Whether the model does."""
+        return self.model.covers(task, split)
+
+
+@dataclass(frozen=True)
 class Ensemble:
     """Several teachers: logits are averaged by weight, vectors laid side by side.
 
@@ -90,11 +107,16 @@ class Ensemble:
 
 
 def open_models(artifacts: Sequence[Artifact], weights: Sequence[float], threads: int) -> Predictor:
-    """Open the models among ``artifacts``; several are an ensemble."""
-    models = [each for each in artifacts if each.kind is not Kind.TOKENIZER]
+    """Open the models among ``artifacts``; several are an ensemble, each with the next tokenizer after it."""
+    models = [(place, each) for place, each in enumerate(artifacts) if each.kind is not Kind.TOKENIZER]
     if len(models) == 1:
-        return open_model(models[0], threads)
-    return Ensemble([open_model(each, threads) for each in models], weights or [1.0] * len(models))
+        return open_model(models[0][1], threads)
+    members = [Reader(open_model(each, threads), _tokenizer(artifacts[place:])) for place, each in models]
+    return Ensemble(members, weights or [1.0] * len(members))
+
+
+def _tokenizer(artifacts: Sequence[Artifact]) -> Path | None:
+    return next((each.path for each in artifacts if each.kind is Kind.TOKENIZER), None)
 
 
 def open_model(artifact: Artifact, threads: int) -> Predictor:

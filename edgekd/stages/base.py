@@ -48,7 +48,7 @@ class Stage(Protocol):
 
     @property
     def LIBRARIES(self) -> tuple[str, ...]:  # noqa: N802
-        """The distributions whose versions decide the output."""
+        """The distributions whose versions decide the output, whatever the options; a Config may name more."""
 
     @property
     def READS_DATA(self) -> bool:  # noqa: N802

@@ -54,5 +54,5 @@ def part(artifact: Artifact, name: str) -> Arrays:
 def _draw(task: Task, fit: npt.NDArray[np.int64], samples: int, seed: int) -> npt.NDArray[np.int64]:
     """Positions in ``fit``: the same number of each class, or any where there are no classes."""
     if task.labels is not None and task.classes:
-        return stratified(task.labels[fit], samples, len(task.classes), seed)
+        return stratified(task.labels[fit], samples, len(task.classes), seed, f"{task.row}s")
     return np.sort(np.random.default_rng(seed).permutation(len(fit))[:samples])

@@ -25,6 +25,7 @@ class Config(Frozen):
 
     shares: tuple[float, ...] = ()
     temperature: bool = False
+    runtimes: tuple[str, ...] = ()  # of teachers: what runs them beyond LIBRARIES, as 'NAME==VERSION'
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:

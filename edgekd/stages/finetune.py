@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, field_validator
 
 from edgekd.artifact import Artifact, Kind
 from edgekd.objectives.table import Losses
@@ -21,6 +23,14 @@ class Config(TeachingConfig):
     """Train on the labels alone."""
 
     losses: Losses = Field(default=[{"use": "labels"}], validate_default=True)  # type: ignore[arg-type]  # is parsed
+    live: Literal[False] = False
+
+    @field_validator("live", mode="before")
+    @classmethod
+    def _no_teacher(cls, live: object) -> object:
+        if live is True:
+            raise ValueError("expected it left out: a fine-tuning has labels alone, and no teacher to run beside it")
+        return live
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:

@@ -25,10 +25,11 @@ WHOLE = "a file whose weights lie beside it is made whole by: onnx.save(onnx.loa
 
 
 class ForeignConfig(Frozen):
-    """Which file; its digest decides."""
+    """Which file; its digest decides, and what runs it."""
 
     weights: Path
     weights_sha256: str
+    runtimes: tuple[str, ...] = ()  # what runs it, as 'NAME==VERSION'
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Foreign:
     """The stage for one kind of model file."""
 
     PRODUCES: Kind
-    LIBRARIES: tuple[str, ...]
+    LIBRARIES: tuple[str, ...] = ("numpy",)  # and the config's
     VERSION: int = 2
     CONSUMES: tuple[tuple[Kind, ...], ...] = ((Kind.TOKENIZER,),)  # of a model that takes texts
     READS_DATA: bool = True
@@ -94,6 +95,6 @@ def _first_outputs(model: Predictor, task: Task) -> Any:
     return model.outputs(task, "train", np.arange(min(LOOKED_AT, task.count("train"))))
 
 
-ONNX = Foreign(Kind.ONNX, ("onnxruntime",))
-KERAS = Foreign(Kind.KERAS, ("tensorflow",))
-TABLE = ForeignTable(Kind.TABLE, ("pyarrow",))
+ONNX = Foreign(Kind.ONNX)
+KERAS = Foreign(Kind.KERAS)
+TABLE = ForeignTable(Kind.TABLE)

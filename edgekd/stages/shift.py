@@ -25,6 +25,7 @@ class Config(Frozen):
 
     items: Annotated[int, Field(ge=1)] = 300
     shares: tuple[float, ...] = ()
+    runtimes: tuple[str, ...] = ()  # of teachers: what runs them beyond LIBRARIES, as 'NAME==VERSION'
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:

@@ -15,7 +15,7 @@ from edgekd.toml_file import Frozen
 VERSION = 2
 CONSUMES = ((Kind.TORCH, Kind.ONNX, Kind.TFLITE, Kind.KERAS, Kind.TABLE),)
 PRODUCES = Kind.OUTPUTS
-LIBRARIES = ("torch", "numpy", "onnxruntime")
+LIBRARIES = ("numpy",)  # and the config's
 READS_DATA = True
 
 
@@ -32,6 +32,7 @@ class Config(CacheConfig):
 
     augment: AugmentConfig = AugmentConfig()
     shares: tuple[float, ...] = ()
+    runtimes: tuple[str, ...] = ()  # what runs the teachers, as 'NAME==VERSION': it depends on their forms
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:

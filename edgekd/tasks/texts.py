@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -29,6 +29,7 @@ class TextTask(Task):
         self.tokenizer = None if tokenizer is None else Tokenizer.load(tokenizer)
         self._path, self._scratch = tokenizer, scratch
         self._encoded: dict[Split, Encoded] = {}
+        self._read_by: dict[Path | None, TextTask] = {tokenizer: self}
 
     def texts(self, split: Split) -> Iterable[str]:
         """The texts of a split, a few thousand in memory at a time; unlabelled ones follow the training texts."""
@@ -95,6 +96,12 @@ class TextTask(Task):
             self._encoded[split] = reader.encode(self.texts(split), sink)
         return self._encoded[split]
 
+    def read_by(self, tokenizer: Path) -> Task:
+        """The same texts by another tokenizer; made once, since each reads all of them."""
+        if tokenizer not in self._read_by:
+            self._read_by[tokenizer] = type(self)(self.data, self.selection, tokenizer, self._scratch)
+        return self._read_by[tokenizer]
+
     def shifts(self) -> Mapping[str, tuple[float, ...]]:
         """Typos, truncation, upper case."""
         return {name: each.levels for name, each in shift.TEXT_SHIFTS.items()}
@@ -120,13 +127,15 @@ class TextTask(Task):
         return type(self)(replace(self.data, test=test), self.selection, self._path, scratch)
 
     def notes(self) -> tuple[str, ...]:
-        """Problems of the data, and what the limit on length cut off the splits that were read so far."""
-        return self.problems + tuple(
-            f"{found.cut:,} of {len(found):,} {split} texts were longer than {self._reader().max_length} tokens "
-            f"and lost {found.cut_tokens:,} tokens together"
-            for split, found in self._encoded.items()
-            if found.cut
-        )
+        """Problems of the data, and what limits on length cut off the splits that were read so far."""
+        return self.problems + tuple(dict.fromkeys(line for task in self._read_by.values() for line in task.cut()))
+
+    def cut(self) -> Iterator[str]:
+        """What this tokenizer's limit cut off each split that it has read."""
+        for split, found in self._encoded.items():
+            if found.cut:
+                longer = f"{found.cut:,} of {len(found):,} {split} texts were longer than"
+                yield f"{longer} {self._reader().max_length} tokens and lost {found.cut_tokens:,} tokens together"
 
     def _parts(self, split: Split) -> list[Texts]:
         """What a split of single texts is made of; unlabelled texts follow the training texts."""

@@ -23,6 +23,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     phrases.write_jsonl(folder / "test-mat.jsonl", ["said", "about"], [("the mat", "mat"), ("a cat", "cat")])
     (folder / "bad.csv").touch()
     tinybert.save_model(folder / "two heads", num_attention_heads=2)
+    tinybert.save_model(folder / "short", max_position_embeddings=12)
+    (folder / "any.onnx").touch()
     words = tinybert.save_sentence_model(folder / "other words") / "tokenizer.json"
     words.write_text(words.read_text().replace('"##zz"', '"##zy"'))
     config = tinybert.save_sentence_model(folder / "own code") / "config.json"
@@ -101,9 +103,43 @@ def test_a_missing_column(refused: Refused) -> None:
 
 
 def test_a_limit_on_length_above_the_models(refused: Refused) -> None:
-    message, hint = refused(phrases.EMBEDDING.replace("max_length = 10", "max_length = 64"))
-    assert message == "found max_length = 64, expected 3 to 24: special tokens and one more, up to what the model takes"
-    assert hint == ""
+    text = phrases.EMBEDDING.replace("max_length = 10", "max_length = 64")
+    message, hint = refused(text)
+    assert message == (
+        f"bad.toml:{line_of(text, 'max_length')}: [data] max_length: found 64, expected at most 24, "
+        "the tokens that the model 'teacher' takes"
+    )
+    assert hint == "write max_length = 24, or leave it out: then each model reads up to its own limit"
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "length", "model", "most"),
+    [
+        ('encoder = "teacher"', "short", 14, "short", 12),
+        ('encoder = "teacher"', "short", 30, "short", 12),
+        ('encoder = "teacher"', "two heads", 30, "teacher", 24),
+        ('onnx = "any.onnx"\ntokenizer = "teacher"', "two heads", 28, "teacher", 24),
+    ],
+)
+def test_a_limit_on_length_above_that_of_any_model(
+    teacher: str, student: str, length: int, model: str, most: int, refused: Refused
+) -> None:
+    text = phrases.EMBEDDING.replace('encoder = "teacher"', teacher).replace("layers = 2", f'encoder = "{student}"')
+    message, hint = refused(text.replace("max_length = 10", f"max_length = {length}"))
+    assert message.endswith(f": found {length}, expected at most {most}, the tokens that the model {model!r} takes")
+    assert hint.startswith(f"write max_length = {most}, ")
+
+
+LIVE = "found True: expected it left out: a fine-tuning has labels alone, and no teacher to run beside it"
+
+
+def test_a_live_teacher_of_a_fine_tuning(refused: Refused) -> None:
+    for table, key in (("[teacher.finetune]", "teacher.finetune.live"), ('use = "finetune"', "stages.1.live")):
+        text = phrases.CLASSIFICATION.replace(table, f"{table}\nlive = true")
+        assert refused(text) == (f"bad.toml:{line_of(text, 'live = true')}: {key}: {LIVE}", "")
+    both = phrases.CLASSIFICATION.replace("[teacher]", "[[teachers]]").replace("[teacher.", "[teachers.")
+    message, _ = refused(both.replace("[teachers.finetune]", "[teachers.finetune]\nlive = true"))
+    assert message.endswith(f": teachers.0.finetune.live: {LIVE}")
 
 
 def test_an_unknown_loss(refused: Refused) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from workshop import Workshop
 
+from edgekd.objectives import OBJECTIVES
+
 DEVICES = Path(__file__).parents[2] / "devices"
 HELP = """\
 Usage: edgekd [OPTIONS] COMMAND [ARGS]...
@@ -45,6 +47,23 @@ use = "quantize"
 method               {" | ".join(map(repr, METHODS))} default 'auto'
 calibration_samples  int                                          default 300
 temperature          bool                                         default False
+"""
+FINETUNE = """\
+[[stages]]
+use = "finetune"
+epochs               int                                          required
+losses               list of losses, see below                    default [{'use': 'labels'}]
+batch_size           int                                          default 32
+learning_rate        float                                        default 0.1
+weight_decay         float                                        default 0.0005
+optimizer            'sgd' | 'adamw'                              default 'sgd'
+precision            'float32' | 'bfloat16'                       default 'float32'
+accumulate           int                                          default 1
+freeze               list of str                                  default []
+live                 False                                        default False
+
+A loss is { use = NAME } with its options; docs/losses.md says which one is for what:
+labels               cross-entropy to the labels                         weight, smoothing
 """
 DEVICE = """\
 title = "A board"
@@ -181,8 +200,19 @@ def test_stages_are_listed_in_their_order(folder: Workshop) -> None:
 
 
 def test_a_stage_is_shown_with_its_options(folder: Workshop) -> None:
-    ran = folder.run("stages", "show", "quantize")
-    assert (ran.code, ran.out, ran.err) == (0, QUANTIZE, "")
+    for name, shown in (("quantize", QUANTIZE), ("finetune", FINETUNE)):
+        ran = folder.run("stages", "show", name)
+        assert (ran.code, ran.out, ran.err) == (0, shown, "")
+
+
+@pytest.mark.parametrize("name", ["distill", "prune"])
+def test_a_stage_that_learns_from_a_teacher_shows_every_loss_with_its_options(name: str, folder: Workshop) -> None:
+    _, _, shown = folder.run("stages", "show", name).out.partition("\n\n")
+    lines = {line.split()[0]: line for line in shown.splitlines()[1:]}
+    assert lines.keys() == OBJECTIVES.keys()
+    for loss, objective in OBJECTIVES.items():
+        assert objective.summary in lines[loss]
+        assert lines[loss].endswith(f"  {', '.join(objective.config.model_fields)}")
 
 
 def test_an_unknown_stage_is_refused_with_the_nearest(folder: Workshop) -> None:

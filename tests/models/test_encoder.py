@@ -8,6 +8,7 @@ import tinybert
 import torch
 from torch import Tensor, nn
 
+from edgekd.algorithms.losses.recorder import Recorder
 from edgekd.errors import BadInputError
 from edgekd.models import encoder_source, loading
 from edgekd.models.encoder import Encoder, encoder, output_width, transformers
@@ -180,10 +181,31 @@ def test_layers_can_be_named_for_losses(tmp_path: Path, family: str) -> None:
     query, key, value, attention, last = seen
     assert query.shape == key.shape == value.shape == (2, 7, 32)
     assert (last if isinstance(last, Tensor) else last[0]).shape == (2, 7, 32)
-    if family != "mpnet":
-        assert attention[1].shape == (2, 4, 7, 7)
+    assert attention[0].shape == (2, 7, 32)
     with pytest.raises(BadInputError, match="found layer 4, expected 0 to 3"):
         attention_of(module, 4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attention_maps_are_those_that_transformers_gives(tmp_path: Path, family: str) -> None:
+    folder = tinybert.save_model(tmp_path / "model", family, pad_token_id=1)
+    module, _, _ = from_folder(folder)
+    called = {part: name for name, part in module.named_modules()}
+    names = [called[attention_of(module, layer)] for layer in range(4)]
+    ids, mask = batch(20)
+    ids = torch.where(mask == 1, ids, 1)
+    before = outputs(module, (ids, mask))
+    with Recorder(module, maps=names) as recorder:
+        after = outputs(module, (ids, mask))
+    with transformers() as library, torch.no_grad():
+        plain = library.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+        wanted = plain(input_ids=ids, attention_mask=mask, output_attentions=True).attentions
+    assert torch.equal(before, after), "to be asked for maps changes nothing"
+    for name, maps in zip(names, wanted, strict=True):
+        assert maps.std() > 0.01, "the heads look at something"
+        for row, tokens in enumerate(mask.sum(1).tolist()):
+            found, expected = recorder.maps[name][row], maps[row]
+            torch.testing.assert_close(found[:, :tokens], expected[:, :tokens], rtol=0, atol=1e-5)
 
 
 def test_a_model_without_layers_is_refused() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import phrases
 import pytest
+import tinybert
 import torch
 from safetensors.torch import load_file
 
@@ -52,7 +53,8 @@ def trained(shop: Path, text: str) -> dict[str, Artifact]:
 
 
 def live(losses: str) -> str:
-    return phrases.EMBEDDING.replace('use = "distill"\n', f'use = "distill"\n{losses}')
+    plain = phrases.EMBEDDING.replace("[student]\n", "[student]\nfit_texts = 0\n")  # leaves more to be learned
+    return plain.replace('use = "distill"\n', f'use = "distill"\n{losses}')
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +87,11 @@ def test_a_teachers_weights_stay_as_they_are(shop: Path, inside: dict[str, Artif
     again = trained(shop, live(LOSSES))
     assert again["teacher"].sha256 == inside["teacher"].sha256
     assert again["student_float"].sha256 == inside["student_float"].sha256
+
+
+def test_the_maps_of_an_mpnet_are_learned_from_too(shop: Path) -> None:
+    tinybert.save_sentence_model(shop / "mpnet", "mpnet")
+    maps = f'losses = [{{ use = "attention", weight = 50.0, layers = {pairs((0, 1), inside=".attention.attn")} }}]'
+    text = live(f"live = true\n{maps}\n").replace('encoder = "teacher"', 'encoder = "mpnet"')
+    facts: Any = trained(shop, text)["student_float"].facts
+    assert facts["epoch_losses"][-1] < 0.9 * facts["epoch_losses"][0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from inspect import signature
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,13 +12,16 @@ from torch.utils.hooks import RemovableHandle
 
 from edgekd.errors import BadInputError, nearest
 
+ASKED = "output_attentions"  # what transformers calls the request
+
 
 class Recorder:
     """Collects what named modules of ``model`` give, as long as the ``with`` block lasts.
 
     ``states`` names modules whose output is recorded (the first element where it is a tuple), ``maps`` attention
-    modules that give (output, weights), whose weights are. Both are in the attributes of the same names, by module
-    name, of the latest run; gradients flow through them.
+    modules that give (output, weights), whose weights are; one that gives them only on request (``output_attentions``,
+    as MPNet's) is asked. Both are in the attributes of the same names, by module name, of the latest run; gradients
+    flow through them.
 
     >>> import torch
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
@@ -42,6 +46,8 @@ class Recorder:
     def __enter__(self) -> Self:
         for name, module, record in self._hooked:
             self._handles.append(module.register_forward_hook(record(name)))
+            if record == self._map and ASKED in signature(module.forward).parameters:
+                self._handles.append(module.register_forward_pre_hook(_asking, with_kwargs=True))
         return self
 
     def __exit__(
@@ -76,6 +82,13 @@ def _module(modules: dict[str, nn.Module], name: str) -> nn.Module:
     if not name or name not in modules:
         raise BadInputError(f"found no layer {name!r} in the model", nearest(name, filter(None, modules)))
     return modules[name]
+
+
+def _asking(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The call of an attention module, in which it is asked for its weights too."""
+    call = signature(module.forward).bind(*given, **named)
+    call.arguments[ASKED] = True
+    return call.args, call.kwargs
 
 
 def _element(output: Any, index: int) -> Any:

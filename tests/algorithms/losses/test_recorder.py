@@ -94,6 +94,29 @@ def test_hidden_states_and_attention_maps_of_a_transformer() -> None:
     torch.testing.assert_close(recorder.maps["encoder.layer.0.attention.self"], outputs.attentions[0])
 
 
+class OnRequest(nn.Module):
+    """Attention as MPNet's, or as an older one that is asked by position."""
+
+    def forward(
+        self,
+        rows: torch.Tensor,
+        output_attentions: bool = False,  # noqa: FBT001, FBT002 (transformers' signature)
+        **_: Any,
+    ) -> tuple[torch.Tensor, ...]:
+        return (rows, rows.softmax(-1)) if output_attentions else (rows,)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [((), {}), ((False,), {}), ((), {"output_attentions": False}), ((), {"other": 1})]
+)
+def test_maps_that_are_given_on_request_are_asked_for(given: tuple[Any, ...], named: dict[str, Any]) -> None:
+    model, rows = nn.ModuleDict({"attention": OnRequest()}), torch.randn(2, 3)
+    with Recorder(model, maps=["attention"]) as recorder:
+        model["attention"](rows, *given, **named)
+    torch.testing.assert_close(recorder.maps["attention"], rows.softmax(-1))
+    assert len(model["attention"](rows)) == 1, "nobody asks after the block"
+
+
 def test_what_stands_for_a_tuple_in_transformers_is_read_too() -> None:
     model = encoder("eager")
     with Recorder(model, states=["encoder"]) as recorder:
