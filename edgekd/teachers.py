@@ -59,6 +59,7 @@ class StudentConfig(Frozen):
     layers: Positive | tuple[Annotated[int, Field(ge=0)], ...] | FirstLayers | None = None  # of the teacher's encoder
     hidden: Positive | None = None  # width, cut to the channels that matter most
     feed_forward: Positive | None = None
+    fit_texts: Annotated[int, Field(ge=0)] = 3000  # texts on which the blocks before a gap are fitted; 0: none are
     output_width: Positive | None = None  # by a linear layer, which starts as the teacher's principal components
     vocabulary: Literal["whole", "trimmed"] = "whole"  # trimmed: the tokens that the training texts use
     token_min_count: Positive = 1  # of a trimmed vocabulary: how often they must use a token

@@ -24,26 +24,25 @@ def tensors(arrays: Arrays) -> tuple[Tensor, ...]:
 
 def outputs_of(module: nn.Module, task: Task, split: Split, rows: Rows, view: int = 0) -> npt.NDArray[Any]:
     """The outputs (rows, width) of ``module``, in the order of ``rows``; texts of like length run together."""
-    lengths = task.lengths(split, rows)
-    order = np.arange(len(rows)) if lengths is None else np.argsort(lengths, kind="stable")
+    places = list(batches(task, split, rows))
     with torch.inference_mode():
         outputs = np.concatenate(
-            [
-                module(*tensors(task.inputs(split, rows[chosen], view))).float().numpy()
-                for chosen in _batches(order, None if lengths is None else lengths[order])
-            ]
+            [module(*tensors(task.inputs(split, rows[chosen], view))).float().numpy() for chosen in places]
         )
     unsorted = np.empty_like(outputs)
-    unsorted[order] = outputs
+    unsorted[np.concatenate(places)] = outputs
     return unsorted
 
 
-def _batches(order: Rows, lengths: npt.NDArray[np.int64] | None) -> Iterator[Rows]:
-    """Parts of ``order``: BATCH rows each, or fewer where their ascending ``lengths`` would make too many tokens."""
+def batches(task: Task, split: Split, rows: Rows) -> Iterator[Rows]:
+    """Places in ``rows``, BATCH at a time; texts by length, and fewer of them where they would make too many tokens."""
+    lengths = task.lengths(split, rows)
+    order = np.arange(len(rows)) if lengths is None else np.argsort(lengths, kind="stable")
     start = 0
     while start < len(order):
         size = BATCH
         if lengths is not None:
-            size = max(1, min(BATCH, BATCH_TOKENS // max(int(lengths[start : start + BATCH][-1]), 1)))
+            longest = int(lengths[order[start : start + BATCH]].max())
+            size = max(1, min(BATCH, BATCH_TOKENS // max(longest, 1)))
         yield order[start : start + size]
         start += size

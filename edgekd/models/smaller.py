@@ -142,7 +142,7 @@ def _cut_feed_forward(view: widths.Layers, config: dict[str, Any], count: int | 
     key = view.known.sizes["feed_forward"]
     if count is None:
         return
-    _refuse_beyond("feed_forward", count, int(config[key]))
+    refuse_beyond("feed_forward", count, int(config[key]))
     widths.cut_feed_forward(view, count)
     config[key] = count
 
@@ -151,7 +151,7 @@ def _cut_hidden(view: widths.Layers, config: dict[str, Any], count: int | None) 
     hidden, heads = (int(config[view.known.sizes[key]]) for key in ("hidden", "heads"))
     if count is None or count == hidden:
         return None
-    _refuse_beyond("hidden", count, hidden)
+    refuse_beyond("hidden", count, hidden)
     if count % (hidden // heads):
         raise BadInputError(
             f"hidden: found {count}, expected a multiple of {hidden // heads}: the teacher's heads are that wide, "
@@ -167,12 +167,12 @@ def _cut_tables(view: widths.Layers, config: dict[str, Any], sizes: Sizes) -> No
     words, positions = (f"{view.prefix}embeddings.{name}_embeddings.weight" for name in ("word", "position"))
     if sizes.positions is not None:
         skipped = int(config["pad_token_id"]) + 1 if view.known.first_position else 0
-        _refuse_beyond("positions", sizes.positions, len(view.state[positions]) - skipped)
+        refuse_beyond("positions", sizes.positions, len(view.state[positions]) - skipped)
         view.state[positions] = view.state[positions][: sizes.positions + skipped]
         config["max_position_embeddings"] = sizes.positions + skipped
     if sizes.vocabulary is not None:
         kept = torch.from_numpy(sizes.vocabulary)
-        _refuse_beyond("vocabulary", int(kept.max()) + 1, len(view.state[words]))
+        refuse_beyond("vocabulary", int(kept.max()) + 1, len(view.state[words]))
         view.state[words] = view.state[words][kept]
         config["vocab_size"] = len(kept)
         config.update(_token_ids(config, sizes.vocabulary.tolist(), view.known))
@@ -232,6 +232,7 @@ def _new_head(
     return len(old)
 
 
-def _refuse_beyond(what: str, found: int, most: int) -> None:
+def refuse_beyond(what: str, found: int, most: int) -> None:
+    """Refuse a size that the teacher doesn't have."""
     if not 1 <= found <= most:
         raise BadInputError(f"{what}: found {found}, expected 1 to {most}: a student is made of what its teacher has")
