@@ -58,7 +58,9 @@ class StudentConfig(Frozen):
     encoder: str | None = None  # any smaller encoder: a folder, hub id, or 'package:NAME'
     layers: Positive | tuple[Annotated[int, Field(ge=0)], ...] | FirstLayers | None = None  # of the teacher's encoder
     hidden: Positive | None = None  # width, cut to the channels that matter most
-    feed_forward: Positive | None = None
+    feed_forward: Positive | tuple[Positive, ...] | None = (
+        None  # neurons of each block, or of one block after the other
+    )
     fit_texts: Annotated[int, Field(ge=0)] = 3000  # texts on which the blocks before a gap are fitted; 0: none are
     output_width: Positive | None = None  # by a linear layer, which starts as the teacher's principal components
     vocabulary: Literal["whole", "trimmed"] = "whole"  # trimmed: the tokens that the training texts use

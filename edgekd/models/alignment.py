@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from edgekd.algorithms.least_squares import Fit, Moments, fit
 from edgekd.models.families import Family, backbone_of, family
 from edgekd.models.loading import ModelSpec
-from edgekd.models.smaller import Choice, chosen_layers, refuse_beyond
+from edgekd.models.smaller import Choice, Neurons, chosen_layers, neurons
 
 TOKENS_A_NEURON = 8  # with fewer the fit is to these texts, and not to what they have in common
 Inputs = tuple[Tensor, ...]
@@ -74,39 +74,40 @@ def enough(teacher: nn.Module, texts: Texts) -> bool:
 
 
 def fitted(
-    student: tuple[nn.Module, ModelSpec], teacher: nn.Module, choice: Choice, texts: Texts, count: int | None
+    student: tuple[nn.Module, ModelSpec], teacher: nn.Module, choice: Choice, texts: Texts, wanted: Neurons
 ) -> tuple[ModelSpec, list[float]]:
     """Align a student that has the layers ``choice`` of its teacher, in place; None keeps the width of its blocks.
 
     Raises:
-        BadInputError: more neurons than the teacher has.
+        BadInputError: more neurons than the teacher has, or widths for another number of layers.
 
     """
     module, spec = student
     theirs = _blocks(teacher)
-    width = theirs[0].up.out_features
-    if count is not None:
-        refuse_beyond("feed_forward", count, width)
-    left = align(module, teacher, chosen_layers(choice, len(theirs)), texts, count or width)
-    config = {**spec.options["config"], theirs[0].known.sizes["feed_forward"]: count or width}
+    layers = chosen_layers(choice, len(theirs))
+    counts = neurons(wanted, len(layers), theirs[0].up.out_features)
+    left = align(module, teacher, layers, texts, counts)
+    config = {**spec.options["config"], theirs[0].known.sizes["feed_forward"]: max(counts)}
     return ModelSpec(spec.factory, {**spec.options, "config": config}), left
 
 
-def align(student: nn.Module, teacher: nn.Module, layers: Sequence[int], texts: Texts, count: int) -> list[float]:
-    """Fit the student's feed-forward blocks in place, to ``count`` neurons each, one after the other.
+def align(
+    student: nn.Module, teacher: nn.Module, layers: Sequence[int], texts: Texts, counts: Sequence[int]
+) -> list[float]:
+    """Fit the student's feed-forward blocks in place, one after the other, to ``counts`` neurons.
 
     ``layers`` are the teacher's that the student has, of the same width. Layers that need no fit, because nothing is
     left out before them and behind them, stay as they are. Returns the share of the variance that each leaves.
     """
     ours, theirs = _blocks(student), _blocks(teacher)
     ends = [*(layer - 1 for layer in layers[1:]), len(theirs) - 1]
-    wanting = [place for place, end in enumerate(ends) if end != place or count != ours[place].up.out_features]
+    wanting = [place for place, end in enumerate(ends) if end != place or counts[place] != ours[place].up.out_features]
     norms = {place: theirs[ends[place]].norm for place in wanting}
     left = [0.0] * len(ours)
     for place, targets in zip(wanting, _targets(teacher, norms.values(), texts), strict=True):
         block = ours[place]
         block.norm.load_state_dict(norms[place].state_dict())
-        found = fit(_moments(student, block, texts, targets), count)
+        found = fit(_moments(student, block, texts, targets), counts[place])
         block.take(found)
         left[place] = found.unexplained
     return left

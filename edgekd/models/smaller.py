@@ -19,6 +19,7 @@ from edgekd.models.widths import State
 
 TOKEN_KEYS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
 Choice = int | Sequence[int] | Mapping[str, int]
+Neurons = int | Sequence[int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Sizes:
 
     layers: Choice | None = None  # see chosen_layers
     hidden: int | None = None  # residual channels, whole heads
-    feed_forward: int | None = None  # neurons of a feed-forward block
+    feed_forward: Neurons = None  # see neurons
     positions: int | None = None  # the longest text in tokens
     vocabulary: Ids | None = None  # the ids kept, as edgekd.data.vocabulary.trim returns them
     width: int | None = None  # of the vectors
@@ -64,8 +65,9 @@ def smaller(
     elif sizes.width is not None:
         raise BadInputError(f"width: found {sizes.width} for a classifier, expected none: its outputs are its classes")
     made = ModelSpec(spec.factory, options)
-    module = loading.load_into(loading.build(made, "[student]"), state, "[student]")
-    return module.eval(), made
+    module = loading.build(made, "[student]")
+    loading.fit_shapes(module, state)  # blocks of different widths
+    return loading.load_into(module, state, "[student]").eval(), made
 
 
 def chosen_layers(choice: Choice | None, count: int) -> tuple[int, ...]:
@@ -138,13 +140,35 @@ def _keep_layers(state: State, prefix: str, layers: tuple[int, ...]) -> None:
             state[f"{prefix}{layers.index(int(number))}.{rest}"] = value  # never above its old number
 
 
-def _cut_feed_forward(view: widths.Layers, config: dict[str, Any], count: int | None) -> None:
+def neurons(wanted: Neurons, layers: int, most: int) -> list[int]:
+    """Return the width of each feed-forward block: of all alike, or of one after the other; None is what there is.
+
+    >>> neurons(None, 2, 48), neurons(24, 2, 48), neurons([12, 48], 2, 48)
+    ([48, 48], [24, 24], [12, 48])
+
+    Raises:
+        BadInputError: more than ``most``, or not as many widths as layers.
+
+    """
+    if wanted is None or isinstance(wanted, int):
+        counts = [most if wanted is None else wanted] * layers
+    else:
+        counts = list(wanted)
+    if len(counts) != layers:
+        raise BadInputError(
+            f"feed_forward: found {len(counts)} widths, expected 1 or {layers}: the student has {layers} layers"
+        )
+    for count in counts:
+        refuse_beyond("feed_forward", count, most)
+    return counts
+
+
+def _cut_feed_forward(view: widths.Layers, config: dict[str, Any], wanted: Neurons) -> None:
     key = view.known.sizes["feed_forward"]
-    if count is None:
-        return
-    refuse_beyond("feed_forward", count, int(config[key]))
-    widths.cut_feed_forward(view, count)
-    config[key] = count
+    counts = neurons(wanted, view.count, int(config[key]))
+    if wanted is not None:
+        widths.cut_feed_forward(view, counts)
+        config[key] = max(counts)  # of the file's blocks, those that are narrower have the shape of their weights
 
 
 def _cut_hidden(view: widths.Layers, config: dict[str, Any], count: int | None) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -90,9 +91,9 @@ def _square(state: State, norm: str) -> Tensor:
     return state[f"{norm}.weight"].square() + state[f"{norm}.bias"].square()
 
 
-def cut_feed_forward(layers: Layers, count: int) -> None:
-    """Keep the ``count`` most important neurons of every layer."""
-    for layer in range(layers.count):
+def cut_feed_forward(layers: Layers, counts: Sequence[int]) -> None:
+    """Keep the most important neurons of each layer, as many as ``counts`` says."""
+    for layer, count in enumerate(counts):
         up, down = layers.name(layer, layers.known.up), layers.name(layer, layers.known.down)
         kept = strongest(neuron_importance(layers.state[f"{up}.weight"], layers.state[f"{down}.weight"]), count)
         cut_outputs(layers.state, up, kept)

@@ -24,7 +24,7 @@ class Config(Frozen):
 
     layers: int | tuple[int, ...] | dict[str, int]
     hidden: int | None = None
-    feed_forward: int | None = None
+    feed_forward: int | tuple[int, ...] | None = None
     output_width: int | None = None
     fit_texts: int = 0
 

@@ -12,7 +12,7 @@ from edgekd.models import loading
 from edgekd.models.alignment import Texts, enough, fitted
 from edgekd.models.encoder_source import from_folder
 from edgekd.models.families import backbone_of, family
-from edgekd.models.smaller import Choice, Sizes, smaller
+from edgekd.models.smaller import Choice, Neurons, Sizes, smaller
 
 FAMILIES = ("bert", "distilbert", "roberta", "mpnet")
 
@@ -35,8 +35,8 @@ def error(student: nn.Module, teacher: nn.Module) -> float:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize(("layers", "count"), [((0, 3), None), ((1, 3), 24), ((0, 1, 2, 3), 24), (2, 40)])
-def test_a_fitted_start_is_nearer_to_the_teacher(tmp_path: Path, name: str, layers: Choice, count: int | None) -> None:
+@pytest.mark.parametrize(("layers", "count"), [((0, 3), None), ((1, 3), 24), ((0, 1, 2, 3), 24), (2, 40), (2, (8, 40))])
+def test_a_fitted_start_is_nearer_to_the_teacher(tmp_path: Path, name: str, layers: Choice, count: Neurons) -> None:
     teacher, spec, _ = from_folder(tinybert.save_model(tmp_path / name, name))
     plain, _ = smaller(teacher, spec, Sizes(layers=layers, feed_forward=count))
     student, cut = smaller(teacher, spec, Sizes(layers=layers))
@@ -74,6 +74,8 @@ def test_more_neurons_than_the_teacher_has_are_refused(tmp_path: Path) -> None:
     student = smaller(teacher, spec, Sizes(layers=2))
     with pytest.raises(BadInputError, match="feed_forward: found 64, expected 1 to 48"):
         fitted(student, teacher, 2, texts(), 64)
+    with pytest.raises(BadInputError, match="feed_forward: found 3 widths, expected 1 or 2: the student has 2 layers"):
+        fitted(student, teacher, 2, texts(), (8, 8, 8))
 
 
 def test_a_few_texts_are_not_enough(tmp_path: Path) -> None:
