@@ -23,6 +23,10 @@ def export(module: Any, path: Path, length: int) -> None:
         import litert_torch
     except ImportError:
         raise MissingExtraError("litert-torch", "tflite", "the export to TFLite") from None
+    from edgekd.exporters.lean import lean
+
     ids = torch.ones(1, length, dtype=torch.int32)
-    converted = litert_torch.convert(module, sample_kwargs={"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    converted = litert_torch.convert(
+        lean(module), sample_kwargs={"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    )
     converted.export(str(path))

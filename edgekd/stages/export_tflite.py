@@ -11,7 +11,7 @@ from edgekd.stages.base import Context, NoConfig
 from edgekd.store import Product
 from edgekd.tasks.base import MASK, Arrays
 
-VERSION = 2
+VERSION = 3
 CONSUMES = ((Kind.TORCH,),)
 PRODUCES = Kind.TFLITE
 LIBRARIES = ("torch", "litert-torch", "litert-converter")
