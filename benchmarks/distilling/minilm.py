@@ -1,7 +1,8 @@
 """MiniLM: the shipped search pipeline, built once in a fresh folder: quality, latency and size of its INT8 files.
 
 Latency is that of one text through edgekd's own runner, in this process, by one thread: teacher in float and INT8
-student take turns of ten runs, so that both see the same machine. The texts are real ones, laid end to end and cut to length.
+student take turns of ten runs, so that both see the same machine. The texts are real ones, laid end to end and cut to
+length.
 The pipeline trims the student's vocabulary, so the sizes are held against the higher of the two targets.
 """
 
@@ -132,7 +133,7 @@ def medians(models: list[Model]) -> list[float]:
     times: list[list[float]] = [[] for _ in models]
     for _ in range(TURNS):
         for model, found in zip(models, times, strict=True):
-            found += [model.seconds() for _ in range(WARM + RUNS)][WARM:]
+            found.extend([model.seconds() for _ in range(WARM + RUNS)][WARM:])
     return [statistics.median(each) for each in times]
 
 
