@@ -43,7 +43,7 @@ def run(folder: Path, *arguments: str) -> Ran:
 def test_help_names_every_part(tmp_path: Path) -> None:
     ran = run(tmp_path, "--help")
     assert ran.code == 0
-    assert "{memory,throughput,image-gain,minilm}" in ran.out
+    assert "{memory,throughput,image-gain,minilm,minilm-trimmed}" in ran.out
 
 
 def test_memory_at_tiny_sizes(tmp_path: Path) -> None:
@@ -193,3 +193,15 @@ def test_models_take_turns(part: Any) -> None:
     assert len(medians) == 2
     turn = minilm.WARM + minilm.RUNS
     assert order == (["teacher"] * turn + ["student"] * turn) * minilm.TURNS
+
+
+def test_the_trimmed_pipeline_is_the_shipped_one_but_for_its_vocabulary(part: Any, tmp_path: Path) -> None:
+    from edgekd import pipeline
+
+    trimmed = pipeline.load(part("minilm")._trimmed(tmp_path))
+    shipped = pipeline.load("minilm-search")
+    assert trimmed.student is not None
+    assert trimmed.student.vocabulary == "trimmed"
+    for name in ("task", "seed", "data", "teacher", "teacher_outputs", "parity", "budget"):
+        assert getattr(trimmed, name) == getattr(shipped, name)
+    assert [(step.use, step.config) for step in trimmed.stages] == [(step.use, step.config) for step in shipped.stages]

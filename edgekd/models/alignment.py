@@ -23,7 +23,7 @@ from edgekd.models.families import Family, backbone_of, family
 from edgekd.models.loading import ModelSpec
 from edgekd.models.smaller import Choice, Neurons, chosen_layers, neurons
 
-TOKENS_A_NEURON = 8  # with fewer the fit is to these texts, and not to what they have in common
+LEAST_TOKENS, MOST_TOKENS = 8, 32  # for each neuron
 Inputs = tuple[Tensor, ...]
 Texts = Sequence[tuple[Inputs, Inputs]]  # batches: token ids and mask for the teacher, and for the student
 
@@ -67,10 +67,10 @@ class Block:
         self.layer.set_submodule(self.known.down, down)
 
 
-def enough(teacher: nn.Module, texts: Texts) -> bool:
-    """Whether there are TOKENS_A_NEURON tokens for each neuron that is fitted."""
-    tokens = sum(int(mask.sum()) for _, (_, mask, *_) in texts)
-    return tokens >= TOKENS_A_NEURON * _blocks(teacher)[0].up.out_features
+def tokens_wanted(teacher: nn.Module) -> range:
+    """How many tokens a fit takes: with fewer it is to these texts alone, and more of them only take memory."""
+    neurons_there = _blocks(teacher)[0].up.out_features
+    return range(LEAST_TOKENS * neurons_there, MOST_TOKENS * neurons_there)
 
 
 def fitted(

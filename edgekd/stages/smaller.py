@@ -9,6 +9,7 @@ import numpy as np
 from edgekd.artifact import Artifact, Kind
 from edgekd.stages.base import Context
 from edgekd.store import Product
+from edgekd.tasks.base import Rows, Task
 from edgekd.toml_file import Frozen
 
 VERSION = 2
@@ -38,9 +39,9 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
 
     teacher, spec = loading.load(inputs[0].path)
     kept = ids_of(inputs[1].facts["kept"]) if "kept" in inputs[1].facts else None
-    # the channels of a narrower student are not the teacher's
-    texts = [] if config.hidden is not None else _texts(inputs, kept, config.fit_texts, context)
-    fits = alignment.enough(teacher, texts)
+    task, wanted = context.task(inputs), alignment.tokens_wanted(teacher)
+    rows = _rows(task, config.fit_texts, wanted, context.seed)
+    fits = len(rows) > 0 and config.hidden is None  # the channels of a narrower student are not the teacher's
     sizes = smaller.Sizes(
         layers=config.layers,
         hidden=config.hidden,
@@ -52,6 +53,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     module, spec = smaller.smaller(teacher, spec, sizes, _vectors(inputs[2:]))
     left: list[float] = []
     if fits:
+        texts = _texts(task, rows, kept)
         spec, left = alignment.fitted((module, spec), teacher, config.layers, texts, config.feed_forward)
     parameters = sum(tensor.numel() for tensor in module.parameters())
     facts = {"parameters": parameters, "unexplained": left, "summary": f"{parameters / 1e6:,.1f} M weights"}
@@ -70,15 +72,23 @@ def _vectors(cached: tuple[Artifact, ...]) -> Any:
     return torch.from_numpy(opened.fit(0, np.arange(min(opened.fitted, PCA_ROWS))))
 
 
-def _texts(inputs: tuple[Artifact, ...], kept: Any, count: int, context: Context) -> Any:
-    """Training texts, evenly spaced, in batches of like length: for the teacher, and with the student's token ids."""
+def _rows(task: Task, count: int, tokens: range, seed: int) -> Rows:
+    """Training rows, evenly spaced, with as many ``tokens`` as are wanted; none where there are too few."""
+    fit = task.rows(seed).fit
+    lengths = task.lengths("train", fit)
+    if lengths is None:
+        return fit[:0]
+    most = min(count, len(fit), int(tokens.stop / max(lengths.mean(), 1)))
+    places = np.linspace(0, len(fit) - 1, most, dtype=np.int64)
+    return fit[places] if lengths[places].sum() >= tokens.start else fit[:0]
+
+
+def _texts(task: Task, rows: Rows, kept: Any) -> Any:
+    """Batches of like length: as the teacher takes them, and with the student's token ids."""
     import torch
 
     from edgekd.models.running import batches, tensors
 
-    task = context.task(inputs)
-    rows = task.rows(context.seed).fit
-    rows = rows[np.linspace(0, len(rows) - 1, min(count, len(rows)), dtype=np.int64)]
     made = []
     for chosen in batches(task, "train", rows):
         ids, *rest = tensors(task.inputs("train", rows[chosen]))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edgekd.errors import BadInputError
 from edgekd.models import loading
-from edgekd.models.alignment import Texts, enough, fitted
+from edgekd.models.alignment import Texts, fitted
 from edgekd.models.encoder_source import from_folder
 from edgekd.models.families import backbone_of, family
 from edgekd.models.smaller import Choice, Neurons, Sizes, smaller
@@ -76,10 +76,3 @@ def test_more_neurons_than_the_teacher_has_are_refused(tmp_path: Path) -> None:
         fitted(student, teacher, 2, texts(), 64)
     with pytest.raises(BadInputError, match="feed_forward: found 3 widths, expected 1 or 2: the student has 2 layers"):
         fitted(student, teacher, 2, texts(), (8, 8, 8))
-
-
-def test_a_few_texts_are_not_enough(tmp_path: Path) -> None:
-    teacher, _, _ = from_folder(tinybert.save_model(tmp_path / "bert"))
-    assert enough(teacher, texts())
-    assert not enough(teacher, texts(10))
-    assert not enough(teacher, [])
