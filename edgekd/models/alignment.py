@@ -6,8 +6,9 @@ layer's output is what the teacher has at the end of the gap. A narrower block i
 neurons that matter most for it.
 
 Measured on all-MiniLM-L6-v2 cut to layers 0, 1, 5 with 640 of 1,536 neurons (MRR on 4,000 WordNet pairs, one seed):
-89.6 % of the teacher's with 3,000 texts and no training, where the same cut without the fit has 69.5 %, and 83.0 % after
-an epoch on 1,000 texts. After two epochs on 60,000 texts nothing of it was left (96.3 and 96.7 %): it is for little data.
+89.6 % of the teacher's with 3,000 texts and no training, where the same cut without the fit has 69.5 %, and 83.0 %
+after an epoch on 1,000 texts. After two epochs on 60,000 texts nothing of it was left (96.3 against 96.7 %): it is for
+little data.
 """
 
 from __future__ import annotations
