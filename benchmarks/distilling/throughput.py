@@ -109,7 +109,7 @@ def prepared(batches: int, folder: Path) -> Setting:
     if wanted is None or config is None:
         raise RuntimeError(f"{NAME} has no student to distil")
     layers = wanted.layers.model_dump() if isinstance(wanted.layers, FirstLayers) else wanted.layers
-    student, _ = smaller.smaller(teacher, spec, smaller.Sizes(layers=layers))
+    student, _ = smaller.smaller(teacher, spec, smaller.Sizes(layers=layers, feed_forward=wanted.feed_forward))
     reader = tokenizer.limited(chosen.data.max_length).save(folder / "tokenizer.json")
     task = TaskData(chosen.task, chosen.data).open(reader, folder)
     drawn = np.random.default_rng(chosen.seed).permutation(task.count("train"))[: batches * config.batch_size]
