@@ -33,7 +33,7 @@ def check_steps(pipeline: Pipeline) -> None:
     if pipeline.task in TEXTS and pipeline.step("prune") is not None:
         raise BadInputError(
             f"{path}: found the stage 'prune' with {pipeline.task}, expected it with convolutions alone",
-            "an encoder is cut in [student]: layers, hidden, feed_forward, vocabulary",
+            "an encoder is cut in [student]: layers, hidden, feed_forward, heads, vocabulary",
         )
     trains = [use for use in ("distill", "prune", "finetune") if pipeline.step(use) is not None]
     if "distill" not in trains and (len(forms) > 1 or forms[0] not in ("model", "encoder")):
@@ -197,7 +197,7 @@ def _heads(pipeline: Pipeline) -> tuple[int | None, int | None]:
     teacher = pipeline.all_teachers[0]
     theirs = _facts(pipeline, teacher.encoder).heads if teacher.encoder else None
     wanted = pipeline.student
-    if wanted is None or (wanted.layers is not None and wanted.hidden is None):
+    if wanted is None or (wanted.layers is not None and wanted.hidden is None and wanted.heads is None):
         return theirs, theirs
     return (_facts(pipeline, wanted.encoder).heads if wanted.encoder else None), theirs
 

@@ -58,9 +58,8 @@ class StudentConfig(Frozen):
     encoder: str | None = None  # any smaller encoder: a folder, hub id, or 'package:NAME'
     layers: Positive | tuple[Annotated[int, Field(ge=0)], ...] | FirstLayers | None = None  # of the teacher's encoder
     hidden: Positive | None = None  # width, cut to the channels that matter most
-    feed_forward: Positive | tuple[Positive, ...] | None = (
-        None  # neurons of each block, or of one block after the other
-    )
+    feed_forward: Positive | tuple[Positive, ...] | None = None  # neurons of each layer, or of one after the other
+    heads: Positive | tuple[Positive, ...] | None = None  # attention heads, likewise
     fit_texts: Annotated[int, Field(ge=0)] = 3000  # texts on which the blocks before a gap are fitted; 0: none are
     output_width: Positive | None = None  # by a linear layer, which starts as the teacher's principal components
     vocabulary: Literal["whole", "trimmed"] = "whole"  # trimmed: the tokens that the training texts use
@@ -72,9 +71,9 @@ class StudentConfig(Frozen):
         given = [name for name in ("model", "encoder", "layers") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"found {' and '.join(given) or 'none of them'}, expected one of model, encoder, layers")
-        cut = (self.hidden, self.feed_forward, self.output_width)
+        cut = (self.hidden, self.feed_forward, self.heads, self.output_width)
         if self.layers is None and (any(cut) or self.vocabulary == "trimmed"):
             raise ValueError(
-                "hidden, feed_forward, output_width and vocabulary go with layers: they cut what the teacher has"
+                "hidden, feed_forward, heads, output_width and vocabulary go with layers: they cut what the teacher has"
             )
         return self

@@ -160,6 +160,7 @@ class Wiring:
                 layers=layers,
                 hidden=wanted.hidden,
                 feed_forward=wanted.feed_forward,
+                heads=wanted.heads,
                 output_width=wanted.output_width,
                 fit_texts=wanted.fit_texts,
             )

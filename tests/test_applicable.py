@@ -54,7 +54,7 @@ def test_several_teachers_teach_similarities_whatever_their_widths(folder: Path)
         (
             TEXT.replace(EXPORT, PRUNE + EXPORT),
             "found the stage 'prune' with text-embedding, expected it with convolutions alone",
-            "an encoder is cut in [student]: layers, hidden, feed_forward, vocabulary",
+            "an encoder is cut in [student]: layers, hidden, feed_forward, heads, vocabulary",
         ),
         (
             ONNX_ONLY.replace(MODEL, '[teacher]\nonnx = "t.onnx"\n').replace(DISTILL, ""),

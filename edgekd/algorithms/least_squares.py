@@ -57,12 +57,13 @@ class Moments:
         return max(self._squares - float(modelled), 0.0) / max(variance, torch.finfo(torch.float64).tiny)
 
 
-def fit(moments: Moments, count: int) -> Fit:
+def fit(moments: Moments, count: int, width: int = 1) -> Fit:
     """Choose ``count`` inputs and the layer on them: min over W, b of sum ||W x_kept + b - t||^2 + ridge ||W||^2.
 
-    Backward elimination: one input after the other goes, always the one that adds least to the error with the others
-    fitted again, ||w_j||^2 / [(X^T X)^-1]_jj; the inverse and W follow by a rank-one update. Source: the optimal brain
-    surgeon of Hassibi and Stork 1993, https://doi.org/10.1109/ICNN.1993.298572, for a layer's inputs.
+    Inputs go in groups of ``width`` that lie side by side, such as an attention head's; ``count`` is of groups.
+    Backward elimination: one group g after the other goes, always the one that adds least to the error with the others
+    fitted again, tr(W_g [(X^T X)^-1]_gg^-1 W_g^T); the inverse and W follow by an update of rank ``width``. Source: the
+    optimal brain surgeon of Hassibi and Stork 1993, https://doi.org/10.1109/ICNN.1993.298572, for a layer's inputs.
 
     >>> moments = Moments(3, 1)
     >>> inputs = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [2.0, 1.0, 2.0], [1.0, 3.0, 0.0]])
@@ -74,25 +75,39 @@ def fit(moments: Moments, count: int) -> Fit:
     ridge = torch.zeros(moments.inputs + 1, dtype=torch.float64)
     ridge[:-1] = RIDGE * moments.inner.diagonal()[:-1].mean()
     regular = moments.inner + torch.diag(ridge)
-    kept = _eliminated(regular, moments.cross, count)
+    kept = _eliminated(regular, moments.cross, count, width)
     places = torch.cat([kept, torch.tensor([moments.inputs])])
     weights = moments.cross[:, places] @ torch.linalg.inv(regular[places][:, places])
     return Fit(kept, weights[:, :-1].float(), weights[:, -1].float(), moments.unexplained(weights, places))
 
 
-def _eliminated(regular: Tensor, cross: Tensor, count: int) -> Tensor:
-    """The inputs that are left when all but ``count`` are gone."""
+def _eliminated(regular: Tensor, cross: Tensor, count: int, width: int) -> Tensor:
+    """The inputs that are left when all but ``count`` groups are gone."""
     inverse = torch.linalg.inv(regular)
     weights = cross @ inverse
     places = torch.arange(len(regular))  # of the inverse's rows; the last is the bias
-    while (excess := len(places) - 1 - count) > 0:
-        alive = torch.ones(len(places), dtype=torch.bool)
-        for _ in range(min(excess, TOGETHER)):
-            added = weights.square().sum(0) / inverse.diagonal()
-            worst = int(torch.where(alive, added, torch.inf)[:-1].argmin())
+    while (groups := (len(places) - 1) // width) > count:
+        alive = torch.ones(groups, dtype=torch.bool)
+        for _ in range(min(groups - count, TOGETHER)):
+            worst = int(torch.where(alive, _added(weights, inverse, alive), torch.inf).argmin())
             alive[worst] = False
-            row, scale = inverse[worst].clone(), inverse[worst, worst].clone()
-            weights -= torch.outer(weights[:, worst] / scale, row)
-            inverse -= torch.outer(row / scale, row)
-        places, weights, inverse = places[alive], weights[:, alive], inverse[alive][:, alive]
+            gone = slice(worst * width, (worst + 1) * width)
+            rows = inverse[gone].clone()
+            update = torch.linalg.solve(rows[:, gone], rows)
+            weights -= weights[:, gone] @ update
+            inverse -= rows.T @ update
+        left = torch.cat([alive.repeat_interleave(width), torch.tensor([True])])
+        places, weights, inverse = places[left], weights[:, left], inverse[left][:, left]
     return places[:-1]
+
+
+def _added(weights: Tensor, inverse: Tensor, alive: Tensor) -> Tensor:
+    """What the error grows by without each group: (groups,)."""
+    groups, width = len(alive), (len(inverse) - 1) // len(alive)
+    columns = weights[:, :-1].T.reshape(groups, width, -1)
+    if width == 1:
+        return columns.square().sum((1, 2)) / inverse.diagonal()[:-1]
+    blocks = inverse[:-1, :-1].reshape(groups, width, groups, width).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+    whole = torch.where(alive[:, None, None], blocks, torch.eye(width, dtype=blocks.dtype))  # those gone are zeros
+    added: Tensor = (columns * torch.linalg.solve(whole, columns)).sum((1, 2))
+    return added

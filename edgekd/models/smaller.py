@@ -19,7 +19,7 @@ from edgekd.models.widths import State
 
 TOKEN_KEYS = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
 Choice = int | Sequence[int] | Mapping[str, int]
-Neurons = int | Sequence[int] | None
+Count = int | Sequence[int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Sizes:
 
     layers: Choice | None = None  # see chosen_layers
     hidden: int | None = None  # residual channels, whole heads
-    feed_forward: Neurons = None  # see neurons
+    feed_forward: Count = None  # neurons; see counts
+    heads: Count = None  # of attention, as wide as they are
     positions: int | None = None  # the longest text in tokens
     vocabulary: Ids | None = None  # the ids kept, as edgekd.data.vocabulary.trim returns them
     width: int | None = None  # of the vectors
@@ -55,6 +56,7 @@ def smaller(
     config[known.sizes["layers"]] = len(layers)
     view = widths.Layers(state, f"{prefix}.", known, len(layers))
     _cut_feed_forward(view, config, sizes.feed_forward)
+    _cut_heads(view, config, sizes)
     channels = _cut_hidden(view, config, sizes.hidden)
     _cut_tables(view, config, sizes)
     options = {**spec.options, "config": config}
@@ -140,35 +142,53 @@ def _keep_layers(state: State, prefix: str, layers: tuple[int, ...]) -> None:
             state[f"{prefix}{layers.index(int(number))}.{rest}"] = value  # never above its old number
 
 
-def neurons(wanted: Neurons, layers: int, most: int) -> list[int]:
-    """Return the width of each feed-forward block: of all alike, or of one after the other; None is what there is.
+def counts(what: str, wanted: Count, layers: int, most: int) -> list[int]:
+    """Return how many each layer has: all as many, or one after the other; None is what there is.
 
-    >>> neurons(None, 2, 48), neurons(24, 2, 48), neurons([12, 48], 2, 48)
-    ([48, 48], [24, 24], [12, 48])
+    >>> counts("heads", None, 2, 12), counts("heads", 8, 2, 12), counts("heads", [6, 12], 2, 12)
+    ([12, 12], [8, 8], [6, 12])
 
     Raises:
-        BadInputError: more than ``most``, or not as many widths as layers.
+        BadInputError: more than ``most``, or not as many numbers as layers.
 
     """
-    if wanted is None or isinstance(wanted, int):
-        counts = [most if wanted is None else wanted] * layers
-    else:
-        counts = list(wanted)
-    if len(counts) != layers:
+    found = [most if wanted is None else wanted] * layers if wanted is None or isinstance(wanted, int) else list(wanted)
+    if len(found) != layers:
         raise BadInputError(
-            f"feed_forward: found {len(counts)} widths, expected 1 or {layers}: the student has {layers} layers"
+            f"{what}: found {len(found)} numbers, expected 1 or {layers}: the student has {layers} layers"
         )
-    for count in counts:
-        refuse_beyond("feed_forward", count, most)
-    return counts
+    for count in found:
+        refuse_beyond(what, count, most)
+    return found
 
 
-def _cut_feed_forward(view: widths.Layers, config: dict[str, Any], wanted: Neurons) -> None:
+def _cut_feed_forward(view: widths.Layers, config: dict[str, Any], wanted: Count) -> None:
     key = view.known.sizes["feed_forward"]
-    counts = neurons(wanted, view.count, int(config[key]))
+    found = counts("feed_forward", wanted, view.count, int(config[key]))
     if wanted is not None:
-        widths.cut_feed_forward(view, counts)
-        config[key] = max(counts)  # of the file's blocks, those that are narrower have the shape of their weights
+        widths.cut_feed_forward(view, found)
+        config[key] = max(found)  # of the file's blocks, those that are narrower have the shape of their weights
+
+
+def _cut_heads(view: widths.Layers, config: Mapping[str, Any], sizes: Sizes) -> None:
+    """The configuration keeps its number, from which a head's width is read; the weights' shapes say how many."""
+    heads = int(config[view.known.sizes["heads"]])
+    found = counts("heads", sizes.heads, view.count, heads)
+    if sizes.heads is None:
+        return
+    if sizes.hidden is not None:
+        raise BadInputError("heads: found hidden as well, expected one of them: a narrower student loses heads with it")
+    refuse_shared_bias(view.known)
+    widths.cut_heads(view, found, heads)
+
+
+def refuse_shared_bias(known: Family) -> None:
+    """Refuse to cut heads where all layers share a bias for each."""
+    if known.head_bias:
+        raise BadInputError(
+            "heads: found a model whose layers share one bias for each head, expected heads that stand alone",
+            "cut hidden, feed_forward or layers instead",
+        )
 
 
 def _cut_hidden(view: widths.Layers, config: dict[str, Any], count: int | None) -> Tensor | None:

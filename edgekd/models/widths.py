@@ -100,6 +100,22 @@ def cut_feed_forward(layers: Layers, counts: Sequence[int]) -> None:
         cut_inputs(layers.state, down, kept)
 
 
+def cut_heads(layers: Layers, counts: Sequence[int], heads: int) -> None:
+    """Keep the most important of the ``heads`` of each layer, as many as ``counts`` says; their width stays."""
+    value = layers.known.query_key_value[2]
+    for layer, count in enumerate(counts):
+        importance = head_importance(layers.weight(layer, value), layers.weight(layer, layers.known.mixed), heads)
+        inner = _inside(strongest(importance, count), len(layers.weight(layer, value)) // heads)
+        for part in layers.known.query_key_value:
+            cut_outputs(layers.state, layers.name(layer, part), inner)
+        cut_inputs(layers.state, layers.name(layer, layers.known.mixed), inner)
+
+
+def _inside(heads: Tensor, width: int) -> Tensor:
+    """The rows that belong to ``heads``."""
+    return (heads[:, None] * width + torch.arange(width)).flatten()
+
+
 def cut_hidden(layers: Layers, count: int, heads: int) -> Tensor:
     """Keep ``count`` residual channels and as many of the ``heads`` as fill them; return the channels kept.
 
@@ -109,7 +125,7 @@ def cut_hidden(layers: Layers, count: int, heads: int) -> Tensor:
     channels, head_width = strongest(importance, count), len(importance) // heads
     kept = _kept_heads(layers, heads, count // head_width)
     for layer in range(layers.count):
-        _cut_layer(layers, layer, channels, (kept[layer][:, None] * head_width + torch.arange(head_width)).flatten())
+        _cut_layer(layers, layer, channels, _inside(kept[layer], head_width))
     for key in [key for key in layers.state if key.startswith(f"{layers.prefix}embeddings.")]:
         layers.state[key] = layers.state[key][..., channels]
     if layers.known.head_bias:

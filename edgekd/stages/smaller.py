@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from edgekd.store import Product
 from edgekd.tasks.base import Rows, Task
 from edgekd.toml_file import Frozen
 
-VERSION = 2
+VERSION = 3
 CONSUMES = ((Kind.TORCH,), (Kind.TOKENIZER,), (Kind.OUTPUTS,))
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "transformers")
@@ -26,6 +27,7 @@ class Config(Frozen):
     layers: int | tuple[int, ...] | dict[str, int]
     hidden: int | None = None
     feed_forward: int | tuple[int, ...] | None = None
+    heads: int | tuple[int, ...] | None = None
     output_width: int | None = None
     fit_texts: int = 0
 
@@ -45,16 +47,17 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     sizes = smaller.Sizes(
         layers=config.layers,
         hidden=config.hidden,
-        feed_forward=None if fits else config.feed_forward,
+        feed_forward=config.feed_forward,
+        heads=config.heads,
         vocabulary=kept,
         width=config.output_width,
     )
     torch.manual_seed(context.seed)
-    module, spec = smaller.smaller(teacher, spec, sizes, _vectors(inputs[2:]))
-    left: list[float] = []
+    cut = replace(sizes, feed_forward=None, heads=None) if fits else sizes
+    module, spec = smaller.smaller(teacher, spec, cut, _vectors(inputs[2:]))
+    left: dict[str, list[float]] = {}
     if fits:
-        texts = _texts(task, rows, kept)
-        spec, left = alignment.fitted((module, spec), teacher, config.layers, texts, config.feed_forward)
+        spec, left = alignment.fitted((module, spec), teacher, sizes, _texts(task, rows, kept))
     parameters = sum(tensor.numel() for tensor in module.parameters())
     facts = {"parameters": parameters, "unexplained": left, "summary": f"{parameters / 1e6:,.1f} M weights"}
     return Product(loading.save(module, spec, context.scratch / "student.safetensors"), facts)

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -42,3 +44,23 @@ def test_what_is_left_is_the_residual_of_an_ordinary_fit(inputs: torch.Tensor) -
     share = residual.square().sum() / (targets - targets.mean(0)).square().sum()
     assert found.kept.tolist() == [0, 1, 2]
     assert found.unexplained == pytest.approx(float(share), abs=1e-5)
+
+
+def test_of_groups_the_one_goes_that_the_others_make_up_for(inputs: torch.Tensor) -> None:
+    inputs[:, 20:40] = inputs[:, :20] @ torch.randn(20, 20)  # the second of five groups holds nothing new
+    targets = inputs @ torch.randn(100, 5) * 10
+    found = fit(moments(inputs, targets), 4, width=20)
+    assert found.kept.tolist() in ([*range(20, 100)], [*range(20), *range(40, 100)])
+    assert found.unexplained < 1e-4
+    assert fit(moments(inputs, targets), 5, width=20).kept.tolist() == [*range(100)]
+
+
+def test_a_group_of_one_is_an_input(inputs: torch.Tensor) -> None:
+    """By brute force: of six inputs, the two whose ordinary fit leaves least, where greedy elimination finds them."""
+    few = inputs[:, :6]
+    targets = few[:, [1]] * 3 + few[:, [4]] * 2 + few[:, [0]] * 0.1
+    left = {}
+    for pair in itertools.combinations(range(6), 2):
+        chosen = torch.cat([few[:, pair], torch.ones(400, 1)], 1)
+        left[pair] = float((targets - chosen @ torch.linalg.lstsq(chosen, targets).solution).square().sum())
+    assert tuple(fit(moments(few, targets), 2).kept.tolist()) == min(left, key=lambda pair: left[pair])

@@ -107,6 +107,19 @@ def test_neurons_that_write_nothing_are_the_ones_that_go(tmp_path: Path, name: s
     assert sum(p.numel() for p in student.parameters()) < sum(p.numel() for p in module.parameters())
 
 
+@pytest.mark.parametrize("name", ["bert", "distilbert", "roberta"])
+def test_heads_that_write_nothing_are_the_ones_that_go(tmp_path: Path, name: str) -> None:
+    module, spec, tokenizer = teacher(tmp_path, name)
+    known = family(name, "here")
+    with torch.no_grad():
+        for layer in backbone_of(module)[1].get_submodule(known.layers).children():
+            layer.get_submodule(known.mixed).weight[:, 8:16] = 0
+    student, _ = smaller(module, spec, Sizes(heads=3))
+    encoded = tokenizer.encode(tinybert.TEXTS)
+    assert torch.allclose(outputs(student, encoded), outputs(module, encoded), atol=1e-5)
+    assert sum(p.numel() for p in student.parameters()) < sum(p.numel() for p in module.parameters())
+
+
 def test_a_trimmed_vocabulary_gives_the_same_vectors(tmp_path: Path) -> None:
     module, spec, tokenizer = teacher(tmp_path)
     trimmed, kept = trim(tokenizer, tinybert.TEXTS)
@@ -136,6 +149,7 @@ def test_positions_that_no_text_reaches_can_go(tmp_path: Path, name: str) -> Non
     [
         {"layers": {"first": 1}},
         {"hidden": 24, "feed_forward": 20, "layers": [1, 3]},
+        {"heads": [1, 3], "layers": [0, 3]},
         {"width": 5},
         {"width": 5, "hidden": 16, "positions": 30},
     ],
@@ -188,6 +202,9 @@ def test_layers_that_are_not_there_are_refused(choice: Any) -> None:
         ({"hidden": 20}, "hidden: found 20, expected a multiple of 8"),
         ({"hidden": 40}, "hidden: found 40, expected 1 to 32"),
         ({"feed_forward": 49}, "feed_forward: found 49, expected 1 to 48"),
+        ({"heads": 5}, "heads: found 5, expected 1 to 4"),
+        ({"heads": [2, 2]}, "heads: found 2 numbers, expected 1 or 4: the student has 4 layers"),
+        ({"heads": 2, "hidden": 16}, "heads: found hidden as well, expected one of them"),
         ({"positions": 41}, "positions: found 41, expected 1 to 40"),
         ({"vocabulary": np.array([0, 999])}, "vocabulary: found 1000, expected 1 to"),
     ],
