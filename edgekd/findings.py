@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgekd import __version__, proof
+from edgekd import __version__, int8, proof
 from edgekd.algorithms.agreement import agreement
 from edgekd.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_OK
 from edgekd.evidence import Findings
@@ -40,6 +40,7 @@ def report(found: Findings, seconds: float) -> Report:
         figures=tuple(proof.figure_rows(found)),
         class_changes=tuple(proof.class_rows(found)),
         shifts=tuple(proof.shift_rows(found)),
+        candidates=tuple(int8.candidate_rows(found)),
         parity=parity,
         measurements=tuple(measurement_rows(found)),
         checks=tuple(check_row(check) for check in checks),
@@ -57,7 +58,7 @@ def exit_code(verdict: Verdict, *, allow_inconclusive: bool) -> int:
 
 def all_checks(found: Findings, parity: tuple[ParityRow, ...]) -> Iterator[Check]:
     """The checks, those of one file beside each other, the shipped files first."""
-    checks = [*limit_checks(found), *(parity_check(row, found) for row in parity)]
+    checks = [*limit_checks(found), *int8.checks(found), *(parity_check(row, found) for row in parity)]
     for artifact in dict.fromkeys(check.artifact for check in checks):
         yield from (check for check in checks if check.artifact == artifact)
 

@@ -13,8 +13,9 @@ from edgekd.device import budget_limits
 from edgekd.errors import BadInputError, nearest
 from edgekd.limits import Limit
 from edgekd.stages import distill, finetune, prune
-from edgekd.stages.quantizing import Method
+from edgekd.stages.quantizing import Method, Mode
 from edgekd.stages.teacher_outputs import CacheConfig
+from edgekd.targets.isa import Isa
 from edgekd.tasks import TASKS, TaskModule, named
 from edgekd.teachers import StudentConfig, TeacherConfig
 from edgekd.toml_file import PACKAGED, Frozen, line_of, read, resolve, validate
@@ -39,7 +40,10 @@ class ExportConfig(Frozen):
 class QuantizeStep(Frozen):
     """Make INT8 of each format with its own runtime's quantizer."""
 
-    method: Method = "auto"
+    mode: Mode = "auto"
+    method: Method = "auto"  # of a mode: how ranges are set, or what is done about outliers
+    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01  # of the float student's quality, on rows kept for choosing
+    target_isa: Isa | None = None  # default: the device's
     calibration_samples: Annotated[int, Field(ge=1)] = 300
     temperature: bool = False  # fit a temperature to the INT8 logits, for probabilities that can be relied on
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from edgekd import int8
 from edgekd.algorithms.order_statistics import percentile, stability
 from edgekd.algorithms.proportions import paired_difference, paired_ratio
 from edgekd.artifact import Artifact, Kind
@@ -129,10 +130,8 @@ def check_row(check: Check) -> CheckRow:
 def notes(found: Findings, verdict: Verdict) -> Iterator[str]:
     """What a reader should know besides the checks."""
     yield from _speed_notes(found)
+    yield from int8.notes(found)
     yield from _data_notes(found)
-    isa = next((found.files[name].facts["isa"] for name in found.shipped if "isa" in found.files[name].facts), None)
-    if isa is not None and not found.plan.device.is_host:
-        yield f"the INT8 onnx file is made for {isa}: on this host it may be slower than one made for this host"
     if verdict is Verdict.INCONCLUSIVE and found.plan.options.allow_inconclusive:
         yield "inconclusive checks were allowed (--allow-inconclusive): the exit code is 0 all the same"
     if found.plan.options.quick:
@@ -157,7 +156,6 @@ def _speed_notes(found: Findings) -> Iterator[str]:
             found, f"{form}_float", f"{form}_unpruned", "the pruned float {form} file", "before pruning"
         )
         yield from _compared(found, f"{form}_int8", f"teacher_{form}", "the INT8 {form} file", "the float teacher")
-        yield from _compared(found, f"{form}_int8", f"{form}_float", "the INT8 {form} file", "its float version")
 
 
 def _compared(found: Findings, first: str, second: str, noun: str, than: str) -> Iterator[str]:

@@ -180,7 +180,13 @@ class Wiring:
                 yield Node(f"teacher_{form}", f"export_{form}", NoConfig(), ("teacher", *self._reader("teacher")))
             yield Node(f"{form}_float", f"export_{form}", NoConfig(), (self.final, *reader))
             stage = quantize_onnx if form == "onnx" else quantize_tflite
-            config = stage.Config(method=quantize.method, isa=target_isa(self.device))
+            config = stage.Config(
+                mode=quantize.mode,
+                method=quantize.method,
+                max_drop=quantize.max_drop,
+                isa=quantize.target_isa or target_isa(self.device),
+                machine=host_fingerprint(),
+            )
             yield Node(f"{form}_int8", f"quantize_{form}", config, (f"{form}_float", "calibration"))
         if self.unpruned is not None and self.formats:
             form = self.formats[0]

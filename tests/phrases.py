@@ -107,6 +107,7 @@ formats = ["onnx"]
 [[stages]]
 use = "quantize"
 calibration_samples = 20
+max_drop = 0.2
 
 [proof]
 shift_items = 10
@@ -161,6 +162,7 @@ formats = ["onnx"]
 [[stages]]
 use = "quantize"
 calibration_samples = 20
+max_drop = 0.2
 temperature = true
 
 [proof]

@@ -25,7 +25,7 @@ def test_a_pipeline_is_named_after_its_file_and_finds_its_files_beside_it(tmp_pa
         ("export", 34),
         ("quantize", 38),
     ]
-    assert [limit.origin for limit in pipeline.limits] == [f"{tmp_path / 'mine.toml'}:47"]
+    assert [limit.origin for limit in pipeline.limits] == [f"{tmp_path / 'mine.toml'}:48"]
 
 
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def without(stage: str) -> str:
 def test_the_order_of_the_stages_is_checked(tmp_path: Path) -> None:
     text = PIPELINE.replace('"distill"', '"X"').replace('"quantize"', '"distill"\nepochs = 3')
     text = text.replace('"X"\nepochs = 30\nbatch_size = 30\nlearning_rate = 0.1', '"quantize"')
-    text = text.replace("calibration_samples = 60", "")
+    text = text.replace("calibration_samples = 60\nmax_drop = 0.05", "")
     with pytest.raises(BadInputError) as caught:
         read(tmp_path, text)
     assert caught.value.message == (

@@ -52,6 +52,7 @@ formats = ["onnx", "tflite"]
 [[stages]]
 use = "quantize"
 calibration_samples = 60
+max_drop = 0.05
 
 [parity]
 int8_top1 = 0.8

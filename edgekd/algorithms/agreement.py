@@ -30,12 +30,20 @@ def agreement(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Agreement:
     """
     if first.shape != second.shape:
         raise ValueError(f"found outputs of shape {first.shape} and {second.shape}, expected the same")
+    same, apart = first.argmax(1) == second.argmax(1), np.abs(first.astype(np.float64) - second)
+    return Agreement(float(same.mean()), float(cosines(first, second).mean()), float(apart.max(initial=0.0)))
+
+
+def cosines(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return the cosine of each row of ``first`` (N, D) to that of ``second`` (N, D): (N,); 0 where a row is zero.
+
+    >>> cosines(np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([[2.0, 0.0], [2.0, 0.0]])).tolist()
+    [1.0, 0.0]
+    """
     a, b = first.astype(np.float64), second.astype(np.float64)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosine = np.divide((a * b).sum(1), norms, out=np.zeros(len(a)), where=norms > 0)
-    return Agreement(
-        float((a.argmax(1) == b.argmax(1)).mean()), float(cosine.mean()), float(np.abs(a - b).max(initial=0.0))
-    )
+    found: npt.NDArray[np.float64] = np.divide((a * b).sum(1), norms, out=np.zeros(len(a)), where=norms > 0)
+    return found
 
 
 def alikeness(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:

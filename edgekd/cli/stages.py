@@ -57,6 +57,8 @@ def losses(*, by_labels: bool) -> Iterator[str]:
 def _kind(annotation: Any) -> str:
     """A type as a person writes its values: 'int', or the words that are allowed."""
     inner = get_args(annotation)
+    if type(None) in inner:
+        return _kind(inner[0])
     if get_origin(annotation) is Literal:
         return " | ".join(repr(word) for word in inner)
     if inner[:1] == (Loss,):
@@ -67,4 +69,6 @@ def _kind(annotation: Any) -> str:
 
 
 def _toml(value: object) -> str:
+    if value is None:
+        return "none"
     return repr(list(value)) if isinstance(value, tuple) else repr(value)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,20 @@ class ShiftRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CandidateRow:
+    """One way to quantize a file, on training rows kept for choosing, timed on this host."""
+
+    artifact: str
+    name: str
+    drop: float  # of the float version's quality, as a share, with one-sided 95 % bounds
+    drop_lower: float
+    drop_upper: float
+    cosine: float  # to the float version
+    latency_s: float
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ParityRow:
     """How far two versions of one model lie apart on the test items."""
 
@@ -171,6 +185,7 @@ class Report:
     figures: tuple[FigureRow, ...]
     class_changes: tuple[ClassRow, ...]
     shifts: tuple[ShiftRow, ...]
+    candidates: tuple[CandidateRow, ...]
     parity: tuple[ParityRow, ...]
     measurements: tuple[MeasurementRow, ...]
     checks: tuple[CheckRow, ...]

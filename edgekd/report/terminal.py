@@ -17,7 +17,7 @@ COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 
 def show(report: Report, run: Path, console: Console) -> None:
     """Print the report; the paths come last."""
-    for line in (*_quality(report), *_proof(report), *_checks(report), *_advice(report)):
+    for line in (*_quality(report), *_proof(report), *_candidates(report), *_checks(report), *_advice(report)):
         console.print(line, soft_wrap=True)
     for note in report.notes:
         console.print(Text(f"note: {note}"), soft_wrap=True)
@@ -79,6 +79,16 @@ def _hardest(rows: list[ShiftRow]) -> float:
     """The level at which the models together do worst."""
     levels = dict.fromkeys(row.level for row in rows)
     return min(levels, key=lambda level: sum(row.value for row in rows if row.level == level))
+
+
+def _candidates(report: Report) -> Iterator[Text]:
+    """What was tried to make INT8, the chosen ones marked."""
+    yield Text("INT8 candidates, on training rows kept for choosing", style="bold")
+    for artifact, rows in groupby(report.candidates, key=lambda row: row.artifact):
+        yield Text(f"  {artifact}")
+        for row in rows:
+            mark, latency = "*" if row.chosen else " ", units.show(row.latency_s, "s")
+            yield Text(f"  {mark} {row.name:<18} drop {row.drop:7.2%}  cosine {row.cosine:.5f}  {latency}")
 
 
 def _checks(report: Report) -> Iterator[Text]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,17 @@ from edgekd.runtimes.feeding import single_rows
 from edgekd.runtimes.onnxruntime import Runner
 from edgekd.stages import calibration
 from edgekd.stages.base import Context
-from edgekd.stages.quantizing import QuantizeConfig, choose, methods_for
+from edgekd.stages.quantizing import QuantizeConfig, Recipe, choose, recipes_for
 from edgekd.store import Product
+from edgekd.targets.isa import Isa
 from edgekd.tasks.base import MASK, Arrays
 
-VERSION = 3
+VERSION = 4
 CONSUMES = ((Kind.ONNX,), (Kind.CALIBRATION,))
 PRODUCES = Kind.ONNX
 LIBRARIES = ("onnx", "onnxruntime", "numpy")
 READS_DATA = False
 METHODS = ("min-max", "percentile", "entropy")
-Methods = dict[str, Callable[[Path], None]]
 
 
 class Config(QuantizeConfig):
@@ -36,35 +36,38 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     rows = calibration.part(inputs[1], "calibration")
     with quiet.frameworks():
         source = inputs[0].path
-        known = _for_texts(source, rows, config.isa) if MASK in rows else _static(source, rows, config, context)
-        made = choose(methods_for(config.method, known, "onnxruntime"), Runner, inputs, context)
+        known = _for_texts(source, rows) if MASK in rows else _static(source, rows, context)
+        made = choose(recipes_for(config, known, "onnxruntime"), Runner, inputs, config, context)
     return Product(made.path, {**made.facts, "isa": config.isa})
 
 
-def _for_texts(source: Path, rows: Arrays, isa: str) -> Methods:
+def _for_texts(source: Path, rows: Arrays) -> Sequence[Recipe]:
     """Transformers lose too much to fixed ranges: their activations are quantized as they come.
 
     'smoothed' first takes the outliers out that the calibration set shows, which changes nothing in float.
     """
     from edgekd.quantizers import onnx_dynamic, onnx_outliers
 
-    def smoothed(target: Path) -> None:
+    def smoothed(target: Path, isa: Isa) -> None:
         prepared = target.with_name("without-outliers.onnx")
         onnx_outliers.smooth(source, prepared, rows)
         onnx_dynamic.quantize(prepared, target, "dynamic", isa)
 
-    return {"smoothed": smoothed, "dynamic": partial(onnx_dynamic.quantize, source, method="dynamic", isa=isa)}
+    def dynamic(target: Path, isa: Isa) -> None:
+        onnx_dynamic.quantize(source, target, "dynamic", isa)
+
+    return [Recipe("smoothed", "dynamic", smoothed), Recipe("dynamic", "dynamic", dynamic)]
 
 
-def _static(source: Path, rows: Arrays, config: Config, context: Context) -> Methods:
+def _static(source: Path, rows: Arrays, context: Context) -> Sequence[Recipe]:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = context.scratch / "prepared.onnx"
     quant_pre_process(source, prepared)
-    return {name: partial(quantize, prepared, rows, name, config.isa) for name in METHODS}
+    return [Recipe(name, "static", partial(quantize, prepared, rows, name)) for name in METHODS]
 
 
-def quantize(source: Path, rows: Arrays, method: str, isa: str, target: Path) -> None:
+def quantize(source: Path, rows: Arrays, method: str, target: Path, isa: Isa) -> None:
     """Quantize ``source`` into ``target``.
 
     Arm's kernels take signed activations. x86's take unsigned ones, and without VNNI add pairs of products in

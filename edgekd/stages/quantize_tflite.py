@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,17 @@ from edgekd.runtimes.feeding import single_rows
 from edgekd.runtimes.tflite import Runner
 from edgekd.stages import calibration
 from edgekd.stages.base import Context
-from edgekd.stages.quantizing import QuantizeConfig, choose, methods_for
+from edgekd.stages.quantizing import QuantizeConfig, Recipe, choose, recipes_for
 from edgekd.store import Product
+from edgekd.targets.isa import Isa
 from edgekd.tasks.base import MASK, Arrays
 
-VERSION = 2
+VERSION = 3
 CONSUMES = ((Kind.TFLITE,), (Kind.CALIBRATION,))
 PRODUCES = Kind.TFLITE
 LIBRARIES = ("litert-quantizer", "ai-edge-litert", "numpy")
 READS_DATA = False
 METHODS = ("min-max", "moving-average", "mse")
-Methods = dict[str, Callable[[Path], None]]
 
 
 class Config(QuantizeConfig):
@@ -36,19 +35,25 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
 
     rows = calibration.part(inputs[1], "calibration")
     with quiet.frameworks(), quiet.native_stderr():
-        known = _for_texts(inputs[0].path, config.isa) if MASK in rows else _static(inputs[0].path, rows)
-        return choose(methods_for(config.method, known, "tflite"), Runner, inputs, context)
+        known = _for_texts(inputs[0].path) if MASK in rows else _static(inputs[0].path, rows)
+        return choose(recipes_for(config, known, "tflite"), Runner, inputs, config, context)
 
 
-def _for_texts(source: Path, isa: str) -> Methods:
+def _for_texts(source: Path) -> Sequence[Recipe]:
     """Transformers lose too much to fixed ranges: their activations are quantized as they come."""
     from edgekd.quantizers import tflite_dynamic
 
-    return {name: partial(tflite_dynamic.quantize, source, method=name, isa=isa) for name in tflite_dynamic.METHODS}
+    def dynamic(target: Path, isa: Isa) -> None:
+        tflite_dynamic.quantize(source, target, "dynamic", isa)
+
+    return [Recipe("dynamic", "dynamic", dynamic)]
 
 
-def _static(source: Path, rows: Arrays) -> Methods:
-    return {name: partial(quantize, source, rows, name) for name in METHODS}
+def _static(source: Path, rows: Arrays) -> Sequence[Recipe]:
+    def recipe(method: str) -> Recipe:
+        return Recipe(method, "static", lambda target, _isa: quantize(source, rows, method, target))
+
+    return [recipe(method) for method in METHODS]
 
 
 def quantize(source: Path, rows: Arrays, method: str, target: Path) -> None:

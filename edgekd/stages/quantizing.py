@@ -1,70 +1,192 @@
-"""What both quantizers share: options, and choosing the method whose outputs stay closest to the float model's."""
+"""What both quantizers share: options, and choosing among the files they make by measured quality and speed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from edgekd.algorithms.agreement import Agreement, agreement
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from edgekd.algorithms.agreement import Agreement, agreement, cosines
+from edgekd.algorithms.choosing import Candidate, fastest
+from edgekd.algorithms.proportions import paired_floor
 from edgekd.artifact import Artifact
 from edgekd.errors import BadInputError, nearest
+from edgekd.profile.measurement import Interval
+from edgekd.profile.turns import Seconds, speed_up, take_turns
 from edgekd.runtimes.feeding import single_rows
 from edgekd.stages import calibration
 from edgekd.stages.base import Context
 from edgekd.store import Product
+from edgekd.targets.isa import Isa, host_isa
 from edgekd.toml_file import Frozen
 
+Mode = Literal["auto", "static", "dynamic", "weight-only"]
 Method = Literal["auto", "min-max", "percentile", "entropy", "moving-average", "mse", "dynamic", "smoothed"]
-Isa = Literal["arm64", "x86-vnni", "x86"]
+Runner = Callable[..., Any]
 
 
 class QuantizeConfig(Frozen):
-    """Options of a quantizer: the method that sets the ranges, and the instruction set that will run the file."""
+    """Options of a quantizer, the instruction set that will run the file, and the machine that times candidates."""
 
+    mode: Mode = "auto"
     method: Method = "auto"
+    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01  # of the float student's quality
     isa: Isa
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way to quantize: files of one mode have the same operators, and so the same speed."""
+
+    name: str
+    mode: str
+    build: Callable[[Path, Isa], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate's file, and how close it is to the float model."""
+
+    recipe: Recipe
+    path: Path
+    closeness: Agreement
+    drop: Interval  # of the float model's quality, the share that is lost
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where candidates are tried: the float file, and rows that are neither calibration nor test."""
+
+    source: Path
+    rows: Artifact
+    runner: Runner
+    threads: int
+    max_drop: float
+
+    @cached_property
+    def held_out(self) -> Sequence[Any]:
+        """Single rows."""
+        return list(single_rows([calibration.part(self.rows, "held_out")]))
+
+    @cached_property
+    def reference(self) -> npt.NDArray[Any]:
+        """The float model's outputs on them."""
+        return self._outputs(self.source)
+
+    def trial(self, recipe: Recipe, path: Path) -> Trial:
+        """Run what the recipe made."""
+        outputs = self._outputs(path)
+        return Trial(recipe, path, agreement(self.reference, outputs), self._drop(outputs))
+
+    def time(self, paths: Iterable[Path]) -> Seconds:
+        """The median seconds of each turn, (files, turns), on a row that costs what the largest costs."""
+        row = calibration.part(self.rows, "representative")
+        runners = [self.runner(path, self.threads) for path in paths]
+        return take_turns([partial(runner.run, [row]) for runner in runners])
+
+    def _outputs(self, path: Path) -> npt.NDArray[Any]:
+        return np.asarray(self.runner(path, self.threads).run(self.held_out))
+
+    def _drop(self, outputs: npt.NDArray[Any]) -> Interval:
+        """The share of the float model's accuracy that is lost, or without labels of its cosine to itself: of 1."""
+        scores, before = (self._scores(each) for each in (outputs, self.reference))
+        base, kept = float(before.mean()) or 1.0, 1.0 - self.max_drop
+        point, lower, upper = (kept + bound / base for bound in paired_floor(scores, before, kept))
+        return Interval(1.0 - point, 1.0 - upper, 1.0 - lower)
+
+    def _scores(self, outputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        labels = calibration.labels(self.rows)
+        return cosines(self.reference, outputs) if labels is None else (outputs.argmax(1) == labels).astype(np.float64)
 
 
 def choose(
-    methods: Mapping[str, Callable[[Path], None]],
-    runner: Callable[..., Any],
-    inputs: tuple[Artifact, ...],
-    context: Context,
+    recipes: Sequence[Recipe], runner: Runner, inputs: tuple[Artifact, ...], config: QuantizeConfig, context: Context
 ) -> Product:
-    """Quantize with each of ``methods``, and keep the file with the best cosine to the float model on held-out rows.
+    """Quantize by each of ``recipes``; keep the fastest that loses at most ``max_drop``, else the one that loses least.
 
-    Every candidate's agreement stands in the facts.
+    Speed is measured on this machine, where the files take turns with the float model. For another instruction set
+    that is the speed of the same recipe made for this one. Every candidate stands in the facts.
     """
-    held_out = list(single_rows([calibration.part(inputs[1], "held_out")]))
-    reference = runner(inputs[0].path, context.threads).run(held_out)
-    candidates: dict[str, tuple[Path, Agreement]] = {}
-    for number, (name, quantize) in enumerate(methods.items(), 1):
-        path = context.scratch / f"{name}{inputs[0].path.suffix}"
-        quantize(path)
-        candidates[name] = path, agreement(reference, runner(path, context.threads).run(held_out))
-        context.progressed(number, len(methods), name)
-    best = max(candidates, key=lambda name: candidates[name][1].cosine)
-    path, closeness = candidates[best]
-    facts = {
-        "method": best,
-        "candidates": {name: asdict(found) for name, (_, found) in candidates.items()},
-        "held_out": len(held_out),
-        "summary": f"{best}, cosine {closeness.cosine:.5f} to float on {len(held_out)} held-out rows",
+    bench = Bench(inputs[0].path, inputs[1], runner, context.threads, config.max_drop)
+    trials = []
+    for number, recipe in enumerate(recipes, 1):
+        path = context.scratch / f"{recipe.name}{inputs[0].path.suffix}"
+        recipe.build(path, config.isa)
+        trials.append(bench.trial(recipe, path))
+        context.progressed(number, len(recipes), recipe.name)
+    times = _times(trials, bench, config.isa)
+    facts = _chosen(trials, times, config)
+    path = next(each.path for each in trials if each.recipe.name == facts["method"])
+    return Product(path.rename(context.scratch / f"model{path.suffix}"), {**facts, "held_out": len(bench.held_out)})
+
+
+def _times(trials: Sequence[Trial], bench: Bench, isa: Isa) -> dict[str, Seconds]:
+    """The turns of the float model, and of a file of each mode."""
+    files = {"float": bench.source}
+    for trial in trials:
+        if trial.recipe.mode not in files:
+            files[trial.recipe.mode] = _for_this_machine(trial, isa)
+    return dict(zip(files, bench.time(files.values()), strict=True))
+
+
+def _for_this_machine(trial: Trial, isa: Isa) -> Path:
+    here = host_isa()
+    if isa == here:
+        return trial.path
+    path = trial.path.with_stem(f"{trial.path.stem}-{here}")
+    trial.recipe.build(path, here)
+    return path
+
+
+def _chosen(trials: Sequence[Trial], times: Mapping[str, Seconds], config: QuantizeConfig) -> dict[str, Any]:
+    seconds = {mode: float(np.median(turns)) for mode, turns in times.items()}
+    candidates = {
+        each.recipe.name: Candidate(each.recipe.name, each.drop.point, each.closeness.cosine, seconds[each.recipe.mode])
+        for each in trials
     }
-    return Product(path.rename(context.scratch / f"model{path.suffix}"), facts)
+    best = fastest(candidates.values(), config.max_drop)
+    best = best or min(candidates.values(), key=lambda each: each.drop)
+    mode = next(each.recipe.mode for each in trials if each.recipe.name == best.name)
+    faster = speed_up(times["float"], times[mode])
+    return {
+        "method": best.name,
+        "mode": mode,
+        "candidates": {
+            each.recipe.name: {
+                **asdict(each.closeness),
+                "drop": asdict(each.drop),
+                "latency_s": seconds[each.recipe.mode],
+            }
+            for each in trials
+        },
+        "max_drop": config.max_drop,
+        "float_latency_s": seconds["float"],
+        "faster": {**asdict(faster), "isa": host_isa()},
+        "summary": f"{best.name}: {best.drop:.2%} of the quality lost, {faster.point:.2f}x as fast as float",
+    }
 
 
-def methods_for(wanted: Method, known: Mapping[str, Callable[[Path], None]], runtime: str) -> Mapping[str, Any]:
-    """All of ``known``, or the one that the pipeline names.
+def recipes_for(config: QuantizeConfig, known: Sequence[Recipe], runtime: str) -> Sequence[Recipe]:
+    """Those of ``known`` that the pipeline leaves to choose from.
 
     Raises:
-        BadInputError: this runtime's quantizer has no such method.
+        BadInputError: this runtime's quantizer has no such method or mode for this model.
 
     """
-    if wanted == "auto":
-        return known
-    if wanted not in known:
-        raise BadInputError(f"quantize: found the method {wanted!r} for {runtime}", nearest(wanted, known))
-    return {wanted: known[wanted]}
+    modes = dict.fromkeys(each.mode for each in known)
+    if config.mode not in ("auto", *modes):
+        raise BadInputError(f"quantize: found the mode {config.mode!r} for {runtime}", nearest(config.mode, modes))
+    left = [each for each in known if config.mode in ("auto", each.mode)]
+    names = [each.name for each in left]
+    if config.method not in ("auto", *names):
+        raise BadInputError(
+            f"quantize: found the method {config.method!r} for {runtime}", nearest(config.method, names)
+        )
+    return [each for each in left if config.method in ("auto", each.name)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import platform
+from typing import Literal
 
 from edgekd.device import Device
 from edgekd.profile.conditions import host_conditions
-from edgekd.stages.quantizing import Isa
+
+Isa = Literal["arm64", "x86-vnni", "x86"]
 
 
 def target_isa(device: Device) -> Isa:

@@ -44,7 +44,10 @@ METHODS = ["auto", "min-max", "percentile", "entropy", "moving-average", "mse", 
 QUANTIZE = f"""\
 [[stages]]
 use = "quantize"
+mode                 'auto' | 'static' | 'dynamic' | 'weight-only' default 'auto'
 method               {" | ".join(map(repr, METHODS))} default 'auto'
+max_drop             float                                        default 0.01
+target_isa           'arm64' | 'x86-vnni' | 'x86'                 default none
 calibration_samples  int                                          default 300
 temperature          bool                                         default False
 """

@@ -250,6 +250,31 @@ def test_unlabelled_texts_are_taught_by_the_teacher_alone(classification: Built)
     assert f"1 views of {rows} texts" in line or f"1 view of {rows} texts" in line
 
 
+def test_a_drop_that_no_candidate_meets_fails_and_shows_the_best(shop: Workshop, embedding: Built) -> None:
+    text = (shop.folder / "embedding.toml").read_text()
+    shop.pipeline("strict", text.replace("max_drop = 0.2", "max_drop = 0"))
+    strict = Built(shop, build(shop, "strict"))
+    assert strict.ran.code == 1, strict.ran.err
+    (row,) = [row for row in strict.report["checks"] if (row["artifact"], row["metric"]) == ("onnx_int8", "drop")]
+    candidates = [each for each in strict.report["candidates"] if each["artifact"] == "onnx_int8"]
+    assert row["verdict"] == "fail"
+    assert row["point"] == min(each["drop"] for each in candidates) > 0
+    (chosen,) = [each for each in candidates if each["chosen"]]
+    assert chosen["drop"] == row["point"]
+    assert f"no candidate met max_drop: {chosen['name']} lost least" in strict.ran.out
+    assert {each["name"] for each in candidates} == {"smoothed", "dynamic"}
+    assert not [each for each in embedding.report["checks"] if each["metric"] == "drop" and each["verdict"] != "pass"]
+
+
+def test_the_terminal_lists_what_was_tried(embedding: Built) -> None:
+    lines = embedding.ran.out.splitlines()
+    start = lines.index("INT8 candidates, on training rows kept for choosing")
+    shown = [line.split()[:2] for line in lines[start + 1 : start + 6]]
+    assert shown[0] == ["onnx_int8"]
+    assert sum(first == "*" for first, *_ in shown) == 2  # one for each format
+    assert all(len(line) <= 80 for line in lines[start : start + 6])
+
+
 def test_an_encoder_goes_straight_to_int8(undistilled: Built) -> None:
     report = undistilled.report
     assert report["quality"].keys() == {"teacher", "tfidf", "onnx_float", "onnx_int8"}

@@ -29,6 +29,7 @@ REPORT = Report(
     figures=(),
     class_changes=(),
     shifts=(),
+    candidates=(),
     parity=(),
     measurements=(),
     checks=(),

@@ -97,7 +97,9 @@ def test_the_calibration_set_is_of_training_images_apart_from_those_that_choose(
         drawn, held_out = parts["calibration_rows"], parts["held_out_rows"]
         assert set(drawn) <= set(rows.fit)
         assert held_out.tolist() == rows.selection.tolist()
-        assert set(parts.files) == {"calibration_rows", "held_out_rows", "calibration/image", "held_out/image"}
+        assert parts["held_out_labels"].tolist() == train.labels[rows.selection].tolist()
+        images = {"calibration/image", "held_out/image", "representative/image"}
+        assert set(parts.files) == {"calibration_rows", "held_out_rows", "held_out_labels", *images}
     for part, expected in (("calibration", drawn), ("held_out", held_out)):
         assert list(calibration.part(found, part)) == ["image"]
         assert np.array_equal(calibration.part(found, part)["image"], prepare(train.images[expected]))

@@ -182,7 +182,7 @@ def test_a_model_that_cannot_take_the_images_is_refused(context: Context) -> Non
 
 
 def test_a_method_that_a_quantizer_lacks_is_refused(artifact: Making, context: Context) -> None:
-    config = quantize_onnx.Config(method="mse", isa="arm64")
+    config = quantize_onnx.Config(method="mse", isa="arm64", machine="here")
     with pytest.raises(BadInputError, match="quantize: found the method 'mse' for onnxruntime") as caught:
         quantize_onnx.run((artifact("onnx_float"), artifact("calibration")), config, context)
     assert caught.value.hint == "known: entropy, min-max, percentile"
@@ -192,7 +192,7 @@ def test_a_method_that_a_quantizer_lacks_is_refused(artifact: Making, context: C
 def test_a_named_method_is_the_only_one_tried(kind: str, artifact: Making, context: Context) -> None:
     form = kind.removesuffix("_int8")
     stage = STAGES[f"quantize_{form}"]
-    config = stage.Config(method="min-max", isa="x86")
+    config = stage.Config(method="min-max", isa="x86", machine="here")
     product = stage.run((artifact(f"{form}_float"), artifact("calibration")), config, context)
     assert product.facts["method"] == "min-max"
     assert list(product.facts["candidates"]) == ["min-max"]
