@@ -28,9 +28,9 @@ def quality_row(scores: Scores) -> QualityRow:
 
 
 def difference_rows(found: Findings) -> Iterator[DifferenceRow]:
-    """Models that are compared item by item: each INT8 file with the teacher, the student with what it could be."""
+    """Models compared item by item: student and INT8 files with the teacher, the student with what it could be."""
     distilled = float_names(found.plan.pipeline).get("distill", found.float_model)
-    pairs = [(name, "teacher") for name in found.shipped]
+    pairs = [(name, "teacher") for name in (found.float_model, *found.shipped)]
     pairs += [(distilled, "student_start"), (distilled, "control"), (found.float_model, "tfidf")]
     for first, second in pairs:
         if first in found.outputs and second in found.outputs and first != second:

@@ -197,10 +197,7 @@ class Wiring:
         if self.teacher_scored:
             config = evaluate.Config(shares=self.origins.weights, runtimes=self.origins.runtimes)
             yield Node("evaluate teacher", "evaluate", config, self.origins.asked)
-        names = []
-        if self.pipeline.step("distill") is not None:
-            control = self.options.control and has_labels(self.pipeline)
-            names += ["student_start", *(["control"] if control else [])]
+        names = [*self._references()]
         names += float_names(self.pipeline).values()
         names += [f"{form}_{kind}" for form in self.formats for kind in ("float", "int8")]
         for name in names:
@@ -210,15 +207,23 @@ class Wiring:
             yield Node("evaluate tfidf", "tfidf", NoConfig())
         yield from self._shifts()
 
+    def _references(self) -> tuple[str, ...]:
+        """What the distilled student is compared with: itself untrained, and trained on labels alone."""
+        if self.pipeline.step("distill") is None:
+            return ()
+        control = self.options.control and has_labels(self.pipeline)
+        return ("student_start", "control") if control else ("student_start",)
+
     def _shifts(self) -> Iterator[Node]:
-        """The same test items, noisier: the teacher, the float student, and what is shipped."""
+        """The same test items, noisier: the teacher, the student at every stage of its making, and what is shipped."""
         items = self.pipeline.proof.shift_items
         if items == 0 or ":" in self.pipeline.task:
             return
         if self.origins.can_run:
             config = shift.Config(items=items, shares=self.origins.weights, runtimes=self.origins.runtimes)
             yield Node("shift teacher", "shift", config, self.origins.asked)
-        for name in dict.fromkeys((self.final, *(f"{form}_int8" for form in self.formats))):
+        shipped = (f"{form}_int8" for form in self.formats)
+        for name in dict.fromkeys((*self._references(), self.final, *shipped)):
             if name != "teacher":
                 yield Node(f"shift {name}", "shift", shift.Config(items=items), (name, *self._reader(name)))
 

@@ -265,11 +265,14 @@ def test_a_teacher_can_be_fine_tuned_first(folder: Path) -> None:
     assert made["teacher_outputs"] == ("teacher",)
 
 
+SHIFTED = {"shift teacher", "shift student_start", "shift student_float", "shift onnx_int8"}
+
+
 @pytest.mark.parametrize("items", [0, 40])
 def test_shift_is_scored_on_as_many_items_as_the_pipeline_says(items: int, folder: Path) -> None:
     made = wired(folder, ONNX_ONLY.replace("[parity]", f"[proof]\nshift_items = {items}\n\n[parity]"))
     configs = {node.name: node.config for node in made if node.stage == "shift"}
-    assert set(configs) == ({"shift teacher", "shift student_float", "shift onnx_int8"} if items else set())
+    assert set(configs) == (SHIFTED if items else set())
     assert {config.items for config in configs.values()} <= {items}  # type: ignore[attr-defined]
 
 

@@ -71,3 +71,15 @@ def test_a_missing_file_says_where_it_comes_from(tmp_path: Path) -> None:
     assert "dataset-fashion-mnist" in caught.value.hint
     with pytest.raises(BadInputError, match="found no file"):
         source(DataConfig(use="fashion-mnist", path=tmp_path)).check()
+
+
+def test_the_full_set_is_read_from_its_four_files(tmp_path: Path) -> None:
+    for name, count in zip(bundled.FULL_NAMES, (30, 30, 20, 20), strict=True):
+        shape = (count, 28, 28) if "images" in name else (count,)
+        header = bytes([0, 0, 8, len(shape), *b"".join(size.to_bytes(4, "big") for size in shape)])
+        values = np.arange(np.prod(shape)) % 251 if "images" in name else np.arange(count) % 10
+        (tmp_path / name).write_bytes(gzip.compress(header + values.astype(np.uint8).tobytes()))
+    data = check(source(DataConfig(use="fashion-mnist", path=tmp_path)).load())
+    assert (data.train.images.shape, data.test.images.shape) == ((30, 28, 28, 1), (20, 28, 28, 1))
+    assert data.train.labels.tolist() == [*range(10)] * 3
+    assert data.test.images[1, 0, :3, 0].tolist() == [784 % 251, 785 % 251, 786 % 251]
