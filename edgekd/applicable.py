@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from edgekd import dimensions
 from edgekd.data import tokenizer_folder
+from edgekd.data.views import AugmentConfig
 from edgekd.errors import BadInputError
 from edgekd.limits import Limit
 from edgekd.models import encoder_folder, outputs_table
@@ -42,18 +44,36 @@ def check_steps(pipeline: Pipeline) -> None:
             "expected one to export",
             "add the stage 'distill' and a [student]",
         )
-    if "outputs" in forms and pipeline.augment.views > 1:
-        raise BadInputError(
-            f"{path}: found [augment] views = {pipeline.augment.views} and a teacher given as outputs = '…', "
-            "expected views = 1: its table has one output for a row",
-            "leave [augment] out, or give the teacher itself",
-        )
+    _check_outputs(pipeline)
     if pipeline.student is not None and pipeline.student.layers is not None and forms != ["encoder"]:
         raise BadInputError(f"{path}: found [student] layers, which are taken from a teacher given as encoder = '…'")
     if "finetune" in trains and not _has_labels(pipeline):
         raise BadInputError(f"{path}: found the stage 'finetune' with {pipeline.task}, which has no labels")
     if pipeline.step("quantize").temperature and not _has_labels(pipeline):
         raise BadInputError(f"{path}: found quantize temperature with {pipeline.task}, which has no probabilities")
+
+
+def _check_outputs(pipeline: Pipeline) -> None:
+    """Refuse views that the rows or the teacher don't have, and a way of keeping outputs that is for others."""
+    path, forms = pipeline.path, [each.form for each in pipeline.all_teachers]
+    if pipeline.task in TEXTS and pipeline.augment != AugmentConfig():
+        raise BadInputError(
+            f"{pipeline.where('augment')}: found [augment] with {pipeline.task}, expected none: only images have views",
+            "leave [augment] out",
+        )
+    if pipeline.teacher_outputs.top_k is not None and not _has_labels(pipeline):
+        raise BadInputError(
+            f"{pipeline.where('teacher_outputs', 'top_k')}: [teacher_outputs] top_k: found "
+            f"{pipeline.teacher_outputs.top_k} with {pipeline.task}, whose models give vectors, expected logits: "
+            "of those the largest ones say most, but a vector is all of its coordinates",
+            "leave top_k out",
+        )
+    if "outputs" in forms and pipeline.augment.views > 1:
+        raise BadInputError(
+            f"{path}: found [augment] views = {pipeline.augment.views} and a teacher given as outputs = '…', "
+            "expected views = 1: its table has one output for a row",
+            "leave [augment] out, or give the teacher itself",
+        )
 
 
 def check_teachers(pipeline: Pipeline) -> None:
@@ -171,14 +191,14 @@ def _check_teacher(pipeline: Pipeline, use: str, config: TeachingConfig) -> None
 
 def _available(pipeline: Pipeline, wanted: frozenset[Need]) -> Available:
     vectors = not _has_labels(pipeline)
-    student, teacher = _heads(pipeline)
+    student, teacher = dimensions.heads(pipeline)
     return Available(
         kind="vectors" if vectors else "logits",
         has_labels=not vectors,
         teacher_is_live_possible=_live_possible(pipeline),
         attention=student is not None and student == teacher,
-        student_width=_student_width(pipeline) if vectors else None,
-        teacher_width=_teacher_width(pipeline) if vectors else None,
+        student_width=dimensions.student_width(pipeline) if vectors else None,
+        teacher_width=dimensions.teacher_width(pipeline) if vectors else None,
         same_inputs=not wanted & INSIDE or Readers(pipeline).same_tokens(),
     )
 
@@ -190,36 +210,3 @@ def _has_labels(pipeline: Pipeline) -> bool:
 def _live_possible(pipeline: Pipeline) -> bool:
     found = pipeline.all_teachers
     return len(found) == 1 and found[0].form in ("model", "encoder")
-
-
-def _heads(pipeline: Pipeline) -> tuple[int | None, int | None]:
-    """The attention heads of student and teacher, as far as their files say."""
-    teacher = pipeline.all_teachers[0]
-    theirs = _facts(pipeline, teacher.encoder).heads if teacher.encoder else None
-    wanted = pipeline.student
-    if wanted is None or (wanted.layers is not None and wanted.hidden is None and wanted.heads is None):
-        return theirs, theirs
-    return (_facts(pipeline, wanted.encoder).heads if wanted.encoder else None), theirs
-
-
-def _teacher_width(pipeline: Pipeline) -> int | None:
-    """The width of a teacher's vectors; those of several lie side by side."""
-    widths = [None if each.encoder is None else _facts(pipeline, each.encoder).width for each in pipeline.all_teachers]
-    known = [width for width in widths if width is not None]
-    return sum(known) if len(known) == len(widths) else None
-
-
-def _student_width(pipeline: Pipeline) -> int | None:
-    wanted = pipeline.student
-    if wanted is None:
-        return None
-    if wanted.output_width is not None:
-        return wanted.output_width
-    if wanted.encoder is not None:
-        return _facts(pipeline, wanted.encoder).width
-    return _teacher_width(pipeline) if wanted.layers is not None and wanted.hidden is None else None
-
-
-def _facts(pipeline: Pipeline, name: str | None) -> encoder_folder.EncoderFacts:
-    trusted = any(each.trust_remote_code for each in pipeline.all_teachers)
-    return encoder_folder.check(pipeline.folder(str(name)), trust_remote_code=trusted)

@@ -94,6 +94,10 @@ def notes(found: Findings) -> Iterator[str]:
             yield f"{noun} is made for {made_for}; made for this host ({faster['isa']}) it is {_times(faster)}"
         else:
             yield f"{noun} is {_times(faster)}"
+        if facts["mode"].startswith("static") and facts["left_float"]:
+            yield f"{noun} keeps operators in float that its quantizer can't do: {', '.join(facts['left_float'])}"
+        for tensor, apart in facts.get("unstable", {}).items():
+            yield f"the range of {tensor} in {noun} differs by {apart:.0%} between the halves of the calibration set"
 
 
 def _times(faster: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from edgekd.errors import BadInputError
 from edgekd.models import encoder_folder
 from edgekd.pipeline import Pipeline
 from edgekd.readers import Loading, Readers
-from edgekd.stages import encoder, foreign, student, teacher
+from edgekd.stages import encoder, finetune, foreign, student, teacher
 from edgekd.teachers import TeacherConfig
 
 FOREIGN = {"onnx": "foreign_onnx", "keras": "foreign_keras", "outputs": "foreign_table"}
@@ -75,7 +75,8 @@ class Origins:
                 yield self._teacher(name, config, reader)
             else:
                 yield self._teacher(f"{name}_start", config, reader)
-                yield name, "finetune", config.finetune, (f"{name}_start", *reader)
+                tuned = finetune.Config(**config.finetune.model_dump(), augment=self.pipeline.augment)
+                yield name, "finetune", tuned, (f"{name}_start", *reader)
 
     def student(self) -> Loading:
         """Load the student before any training."""

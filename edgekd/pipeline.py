@@ -13,7 +13,7 @@ from edgekd.device import budget_limits
 from edgekd.errors import BadInputError, nearest
 from edgekd.limits import Limit
 from edgekd.stages import distill, finetune, prune
-from edgekd.stages.quantizing import Method, Mode
+from edgekd.stages.quantizing import Granularity, Io, Method, Mode
 from edgekd.stages.teacher_outputs import CacheConfig
 from edgekd.targets.isa import Isa
 from edgekd.tasks import TASKS, TaskModule, named
@@ -43,6 +43,9 @@ class QuantizeStep(Frozen):
     mode: Mode = "auto"
     method: Method = "auto"  # of a mode: how ranges are set, or what is done about outliers
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01  # of the float student's quality, on rows kept for choosing
+    granularity: Granularity = "per-channel"  # of the weights' scales
+    keep_float: tuple[str, ...] = ()  # operators ('Softmax'), or single ones by their names in the float file
+    io: Io = "float"  # what a static TFLite file takes and gives
     target_isa: Isa | None = None  # default: the device's
     calibration_samples: Annotated[int, Field(ge=1)] = 300
     temperature: bool = False  # fit a temperature to the INT8 logits, for probabilities that can be relied on
@@ -65,9 +68,9 @@ class ProofConfig(Frozen):
 
 # The steps that a pipeline can name, in the only order in which they can follow each other.
 STEPS: dict[str, type[BaseModel]] = {
-    "distill": distill.Config,
-    "prune": prune.Config,
-    "finetune": finetune.Config,
+    "distill": distill.StepConfig,
+    "prune": prune.StepConfig,
+    "finetune": finetune.StepConfig,
     "export": ExportConfig,
     "quantize": QuantizeStep,
 }

@@ -13,6 +13,7 @@ from edgekd.origins import Origins
 from edgekd.pipeline import Pipeline, QuantizeStep
 from edgekd.profile.conditions import host_fingerprint
 from edgekd.stages import (
+    STAGES,
     calibration,
     evaluate,
     profile,
@@ -127,10 +128,11 @@ class Wiring:
             start = "student_start"
             yield from self._student_start()
         for use, name in steps.items():
-            config = pipeline.step(use)
-            yield Node(name, use, config, self._lesson(use, start))
+            options = {**pipeline.step(use).model_dump(), "augment": pipeline.augment}
+            taught = STAGES[use].Config.model_validate(options)
+            yield Node(name, use, taught, self._lesson(use, start))
             if use == "distill" and self.options.control and has_labels(pipeline):
-                labels_alone = config.model_copy(update={"losses": LABELS_ALONE, "live": False})
+                labels_alone = taught.model_copy(update={"losses": LABELS_ALONE, "live": False})
                 yield Node("control", "distill", labels_alone, self._lesson("control", start))
             start = name
 
@@ -179,18 +181,19 @@ class Wiring:
             if self.origins.is_torch:
                 yield Node(f"teacher_{form}", f"export_{form}", NoConfig(), ("teacher", *self._reader("teacher")))
             yield Node(f"{form}_float", f"export_{form}", NoConfig(), (self.final, *reader))
-            stage = quantize_onnx if form == "onnx" else quantize_tflite
-            config = stage.Config(
-                mode=quantize.mode,
-                method=quantize.method,
-                max_drop=quantize.max_drop,
-                isa=quantize.target_isa or target_isa(self.device),
-                machine=host_fingerprint(),
-            )
-            yield Node(f"{form}_int8", f"quantize_{form}", config, (f"{form}_float", "calibration"))
+            yield Node(f"{form}_int8", f"quantize_{form}", self._int8(form, quantize), (f"{form}_float", "calibration"))
         if self.unpruned is not None and self.formats:
             form = self.formats[0]
             yield Node(f"{form}_unpruned", f"export_{form}", NoConfig(), (self.unpruned, *self._reader(self.unpruned)))
+
+    def _int8(self, form: str, wanted: QuantizeStep) -> Frozen:
+        """The quantizer's options for one format."""
+        shared = ("mode", "method", "max_drop", "granularity", "keep_float")
+        options = {name: getattr(wanted, name) for name in shared} | {
+            "isa": wanted.target_isa or target_isa(self.device),
+            "machine": host_fingerprint(),
+        }
+        return quantize_onnx.Config(**options) if form == "onnx" else quantize_tflite.Config(**options, io=wanted.io)
 
     def _evaluations(self) -> Iterator[Node]:
         quantize: QuantizeStep = self.pipeline.step("quantize") or QuantizeStep()

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import encoders
+import handmade
+import numpy as np
 import pytest
 from workshop import ONNX_ONLY
 
@@ -112,10 +114,43 @@ def test_what_does_not_fit_the_task_the_teacher_or_the_student_is_refused(
     assert caught.value.hint.startswith(hint)
 
 
+def line_of(text: str, part: str) -> int:
+    return text[: text.index(part)].count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "message", "hint"),
+    [
+        (
+            "[teacher_outputs]\ntop_k = 5\n",
+            "top_k",
+            "[teacher_outputs] top_k: found 5 with text-embedding, whose models give vectors, expected logits",
+            "leave top_k out",
+        ),
+        (
+            "[augment]\nviews = 2\n",
+            "[augment]",
+            "found [augment] with text-embedding, expected none: only images have views",
+            "leave [augment] out",
+        ),
+    ],
+)
+def test_a_table_that_is_for_other_tasks_is_refused_with_its_line(
+    table: str, key: str, message: str, hint: str, folder: Path
+) -> None:
+    text = TEXT.replace("[student]", f"{table}\n[student]")
+    with pytest.raises(BadInputError) as caught:
+        check(folder, text)
+    assert caught.value.message.startswith(f"{folder / 'mine.toml'}:{line_of(text, key)}: {message}")
+    assert caught.value.hint == hint
+    check(folder, ONNX_ONLY.replace("[student]", "[teacher_outputs]\ntop_k = 2\n\n[student]"))
+
+
 ONNX_TAUGHT = ONNX_ONLY.replace(MODEL, '[teacher]\nonnx = "t.onnx"\n')
 ONNX_LIVE = ONNX_TAUGHT.replace("epochs = 30\n", "epochs = 30\nlive = true\n")
 MAPS = '{ use = "attention", layers = { "a" = "b" } }'
 ANOTHER = TEXT.replace(encoders.STUDENT, '[student]\nencoder = "NAME"\n')
+ELSEWHERE = ANOTHER.replace("NAME", "alike").replace('encoder = "teacher"', "FORM")
 ONE = "expected one [teacher]"
 APART = "several have layers and tokens of their own, and only their outputs are combined"
 ONCE = "several are asked once, each by what it reads, and what they give is cached; leave live out"
@@ -180,16 +215,33 @@ SEVERAL = ANOTHER.replace("NAME", "alike").replace(
             "distill",
             "losses[0] 'cosine': found a student with 64 dimensions and a teacher with 32, expected as many",
         ),
+        (
+            ELSEWHERE.replace("FORM", 'outputs = "narrow.parquet"'),
+            "distill",
+            "losses[0] 'cosine': found a student with 32 dimensions and a teacher with 8, expected as many",
+        ),
+        (
+            ELSEWHERE.replace("FORM", 'onnx = "narrow.onnx"\ntokenizer = "teacher"'),
+            "distill",
+            "losses[0] 'cosine': found a student with 32 dimensions and a teacher with 3, expected as many",
+        ),
+        (
+            taught_by('{ use = "cosine", widths = [64] }', text=TEXT.replace("layers = 2", "layers = 2\nhidden = 16")),
+            "distill",
+            "losses[0] 'cosine': found the width 64 in 'widths', expected at most the 32 dimensions",
+        ),
     ],
 )
 def test_a_loss_that_cannot_be_computed_is_refused_with_its_line(
-    text: str, use: str, message: str, folder: Path
+    text: str, use: str, message: str, folder: Path, weights: Path
 ) -> None:
+    handmade.write_onnx(folder / "narrow.onnx", weights)
+    handmade.write_table(folder / "narrow.parquet", id=["train/0"], output=np.zeros((1, 8)))
     other = encoders.describe(folder / "other") / "tokenizer.json"
     saved = json.loads(other.read_text())
     saved["normalizer"]["lowercase"] = False
     other.write_text(json.dumps(saved))
     with pytest.raises(BadInputError) as caught:
         check(folder, text)
-    line = text[: text.index(f'[[stages]]\nuse = "{use}"')].count("\n") + 1
+    line = line_of(text, f'[[stages]]\nuse = "{use}"')
     assert caught.value.message.startswith(f"{folder / 'mine.toml'}:{line}: stage {use!r}: {message}")

@@ -145,6 +145,23 @@ def test_all_three_loops_run_on_a_tiny_encoder(
     assert said == ["cached", "live", "trainer"]
 
 
+def test_the_student_is_cut_as_the_pipeline_says(part: Any) -> None:
+    from edgekd import pipeline
+    from edgekd.teachers import FirstLayers, StudentConfig
+
+    throughput = part("throughput")
+    shipped = pipeline.load("minilm-search").student
+    assert shipped is not None
+    found = throughput.sizes(shipped)
+    assert (found.layers, found.feed_forward, found.heads) == (shipped.layers, shipped.feed_forward, shipped.heads)
+    assert found.heads is not None
+    first = throughput.sizes(StudentConfig(layers=FirstLayers(first=2), hidden=16))
+    assert (first.layers, first.hidden) == ({"first": 2}, 16)
+    for more in ({"output_width": 8}, {"vocabulary": "trimmed"}):
+        with pytest.raises(RuntimeError, match=r"found \[student\] output_width or vocabulary"):
+            throughput.sizes(StudentConfig(layers=2, **more))
+
+
 def test_loops_step_in_turn_until_each_is_done(part: Any) -> None:
     order = []
 

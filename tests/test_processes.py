@@ -27,7 +27,8 @@ PIPELINE = phrases.EMBEDDING.replace("shift_items = 10", "shift_items = 0\ntfidf
 SHARDED = PIPELINE.replace("[student]", "[teacher_outputs]\nshard_rows = 25\n\n[student]")
 PAGE = Path(__file__).parent.parent / "docs" / "several-processes.md"
 VARIABLES = (*processes.WORLD, *processes.RANK, "ACCELERATE_USE_CPU", "MASTER_ADDR")
-# A step of training by plain gradient descent, then failures. What each process says of them is one line of JSON.
+# Steps of training by plain gradient descent, of two batches and of one in turn, then failures. What each process says
+# of them is one line of JSON.
 TOGETHER = """
 import json
 import sys
@@ -52,12 +53,13 @@ class Both(torch.nn.Module):
 
 def batches(epoch):
     rows = torch.arange(24.0).reshape(8, 3) / 24
-    yield rows[processes.rank() :: processes.world()]
+    for shift in range(3):
+        yield rows.roll(shift, 1)[processes.rank() :: processes.world()]
 
 
 model, saved = Both(), __import__("pathlib").Path(sys.argv[1])
-schedule = training.Schedule(epochs=3, batch_size=8, learning_rate=0.1, weight_decay=0.0, warmup=0.5)
-course = training.Course(batches, 1, lambda: 0.0, saved, lambda *_: None)
+schedule = training.Schedule(epochs=3, batch_size=8, learning_rate=0.1, weight_decay=0.0, warmup=0.5, accumulate=2)
+course = training.Course(batches, 3, lambda: 0.0, saved, lambda *_: None)
 record = training.fit(model, schedule, course)
 said = {"rank": processes.rank(), "losses": record.losses, "weights": model.inner.weight.flatten().tolist()}
 said["share"] = list(processes.share(range(5)))

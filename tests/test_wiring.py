@@ -286,6 +286,15 @@ def test_a_temperature_is_fitted_to_the_shipped_files_alone(folder: Path) -> Non
     assert fitted == {"evaluate onnx_int8"}
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_every_training_sees_the_pipelines_views(live: bool, folder: Path) -> None:  # noqa: FBT001
+    text = ONNX_ONLY.replace(STAGE, FINETUNE + STAGE).replace(MODEL, f"{MODEL}finetune = {{ epochs = 2 }}\n")
+    text = text.replace("epochs = 30\n", f"epochs = 30\nlive = {str(live).lower()}\n")
+    made = {node.name: node.config for node in wired(folder, text, Options(control=True))}
+    trained = {name: config.augment.views for name, config in made.items() if hasattr(config, "epochs")}  # type: ignore[attr-defined]
+    assert trained == dict.fromkeys(("teacher", "student_unpruned", "control", "student_pruned", "student_float"), 2)
+
+
 def test_the_views_and_how_outputs_are_kept_come_from_the_pipeline(folder: Path) -> None:
     text = ONNX_ONLY.replace("[parity]", '[teacher_outputs]\nprecision = "float32"\nshard_rows = 7\n\n[parity]')
     (node,) = [node for node in wired(folder, text) if node.name == "teacher_outputs"]

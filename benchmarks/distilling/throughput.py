@@ -43,7 +43,7 @@ from edgekd.models.running import outputs_of
 from edgekd.stages.teaching import Material
 from edgekd.tasks import TaskData
 from edgekd.tasks.base import Task
-from edgekd.teachers import FirstLayers
+from edgekd.teachers import FirstLayers, StudentConfig
 
 NAME = "minilm-search"
 BATCHES = 100  # two buckets, in which edgekd sorts texts by length
@@ -108,8 +108,7 @@ def prepared(batches: int, folder: Path) -> Setting:
     wanted = chosen.student
     if wanted is None or config is None:
         raise RuntimeError(f"{NAME} has no student to distil")
-    layers = wanted.layers.model_dump() if isinstance(wanted.layers, FirstLayers) else wanted.layers
-    student, _ = smaller.smaller(teacher, spec, smaller.Sizes(layers=layers, feed_forward=wanted.feed_forward))
+    student, _ = smaller.smaller(teacher, spec, sizes(wanted))
     reader = tokenizer.limited(chosen.data.max_length).save(folder / "tokenizer.json")
     task = TaskData(chosen.task, chosen.data).open(reader, folder)
     drawn = np.random.default_rng(chosen.seed).permutation(task.count("train"))[: batches * config.batch_size]
@@ -119,6 +118,14 @@ def prepared(batches: int, folder: Path) -> Setting:
     lengths = task.lengths("train", drawn)
     order = tuple(training.batch_rows(drawn, config.batch_size, chosen.seed, 0, lengths))
     return Setting(task, teacher, student, cached, config, drawn, order)
+
+
+def sizes(wanted: StudentConfig) -> smaller.Sizes:
+    """All that a [student] table cuts; a narrower output and a vocabulary need data, and other loops than these."""
+    if wanted.output_width is not None or wanted.vocabulary != "whole":
+        raise RuntimeError(f"{NAME}: found [student] output_width or vocabulary, which this benchmark doesn't know")
+    layers = wanted.layers.model_dump() if isinstance(wanted.layers, FirstLayers) else wanted.layers
+    return smaller.Sizes(layers, wanted.hidden, wanted.feed_forward, wanted.heads)
 
 
 def teacher_width(path: Path) -> int:

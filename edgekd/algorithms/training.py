@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -43,7 +44,25 @@ class Schedule:
     momentum: float = 0.9  # of SGD (Nesterov); AdamW keeps torch's betas
     optimizer: Optimizer = "sgd"
     precision: Precision = "float32"
-    accumulate: int = 1  # batches whose gradients are summed before a step
+    accumulate: int = 1  # batches whose mean loss a step follows; an epoch's last group may have fewer
+
+    def group(self, batch: int, batches: int) -> range:
+        """The batches of an epoch of ``batches`` that one step is made of, with ``batch`` among them.
+
+        >>> schedule = Schedule(1, 8, 0.1, 0.0, accumulate=4)
+        >>> schedule.group(5, 10), schedule.group(9, 10)
+        (range(4, 8), range(8, 10))
+        """
+        first = batch - batch % self.accumulate
+        return range(first, min(first + self.accumulate, batches))
+
+    def groups(self, batches: int) -> int:
+        """How many steps an epoch of ``batches`` has."""
+        return -(-batches // self.accumulate)
+
+    def for_batches(self, batches: int) -> Schedule:
+        """The same without a warm-up that would be shorter than one step: its only rate would be 0."""
+        return self if self.warmup * self.epochs * self.groups(batches) >= 1 else replace(self, warmup=0.0)
 
     def rate(self, progress: float) -> float:
         """The learning rate after ``progress`` (0 to 1) of the steps."""
@@ -96,23 +115,25 @@ def fit(model: nn.Module, schedule: Schedule, course: Course) -> Record:
     """Train ``model`` in place: model(batch, progress) is its loss, progress being the share of the steps done.
 
     A checkpoint of an earlier, interrupted run is taken up, and gives the same weights as an uninterrupted one:
-    the order of the batches depends on seed and epoch, the learning rate on the step. Under ``accelerate launch`` every
+    the order of the batches depends on seed and epoch, the learning rate on the step, and the last batch of an epoch
+    ends a step, so that no gradient is left over. Under ``accelerate launch`` every
     process calls this with its own part of each batch, and the gradients are averaged.
 
     Raises:
         StageError: the loss or a weight is no longer a number; the last checkpoint is kept.
 
     """
+    # Of accelerate the processes alone: its precision is one for the life of a process, where each step of a pipeline
+    # may have its own, and it would count batches to accumulate across epochs.
     accelerator = Accelerator(
-        gradient_accumulation_steps=schedule.accumulate,
-        mixed_precision="bf16" if schedule.precision == "bfloat16" else "no",
+        mixed_precision="no",
         cpu=True,  # where the batches are too
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     optimizer = _optimizer([each for each in model.parameters() if each.requires_grad], schedule)
     record = resume(model, optimizer, course.checkpoint)
     prepared, stepper = accelerator.prepare(model, optimizer)
-    run = _Run(prepared, stepper, accelerator, schedule, course)
+    run = _Run(prepared, stepper, accelerator, schedule.for_batches(course.steps), course)
     for epoch in range(len(record.qualities), schedule.epochs):
         shown = f" quality {record.qualities[-1]:.1%}" if record.qualities else ""
         record.losses.append(run.epoch(epoch, shown))
@@ -157,29 +178,42 @@ class _Run:
     def epoch(self, number: int, shown: str) -> float:
         """One pass over the batches; its mean loss."""
         self.model.train()
-        first, total = number * self.course.steps, self.schedule.epochs * self.course.steps
+        total = self.schedule.epochs * self.course.steps
         began, rows, losses = time.monotonic(), 0, 0.0
-        for step, batch in enumerate(self.course.batches(number), first):
-            loss = self.step(batch, step, total)
+        for index, batch in enumerate(self.course.batches(number)):
+            loss = self.batch(batch, number, index)
             rows, losses = rows + len(batch), losses + loss
             rate = rows / (time.monotonic() - began)
             text = f"epoch {number + 1}/{self.schedule.epochs} loss {loss:.3f}{shown} {rate:,.0f}/s"
-            self.course.progress(step + 1, total, text)
+            self.course.progress(number * self.course.steps + index + 1, total, text)
         return losses / self.course.steps
 
-    def step(self, batch: Batch, step: int, total: int) -> float:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.rate(step / total)
-        with self.accelerator.accumulate(self.model):
-            with self.accelerator.autocast():
-                loss: Tensor = self.model(batch, step / total)
+    def batch(self, batch: Batch, epoch: int, index: int) -> float:
+        """Add a batch's gradients to its group's, and take a step if it is the last of them; its loss."""
+        batches, group = self.course.steps, self.schedule.group(index, self.course.steps)
+        last = index == group[-1]
+        progress = self._progress(epoch, index)
+        with nullcontext() if last else self.accelerator.no_sync(self.model):
+            with self._precision():
+                loss: Tensor = self.model(batch, progress)
             if not torch.isfinite(loss):
-                epoch = step // self.course.steps
-                raise self._lost(f"the loss is {loss.item()} in step {step + 1} of {total} (epoch {epoch + 1})", epoch)
-            self.accelerator.backward(loss)
+                done, total = epoch * batches + index + 1, self.schedule.epochs * batches
+                raise self._lost(f"the loss is {loss.item()} in step {done} of {total} (epoch {epoch + 1})", epoch)
+            (loss / len(group)).backward()  # type: ignore[no-untyped-call]
+        if last:
+            for each in self.optimizer.param_groups:
+                each["lr"] = self.schedule.rate(progress)
             self.optimizer.step()
             self.optimizer.zero_grad()
         return float(loss.item())
+
+    def _progress(self, epoch: int, index: int) -> float:
+        """The share of all steps that are done before the one that a batch belongs to."""
+        steps = self.schedule.groups(self.course.steps)
+        return (epoch * steps + index // self.schedule.accumulate) / (self.schedule.epochs * steps)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.precision == "bfloat16")
 
     def refuse_lost_weights(self, epoch: int) -> None:
         """Keep weights that the epoch's last step made infinite or NaN from becoming the last good checkpoint."""

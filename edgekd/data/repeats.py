@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Literal
 
 import numpy as np
 
-from edgekd.algorithms.duplicates import Overlap, overlap, overlap_bytes
+from edgekd.algorithms.duplicates import Buffer, Overlap, overlap, overlap_bytes
 from edgekd.data.columns import Rows
 from edgekd.data.dataset import DataSet
 from edgekd.data.texts import Pairs, Texts, TextSet
@@ -48,13 +48,18 @@ def settle(data: TextSet, duplicates: Duplicates) -> TextSet:
 
 def note_images(data: DataSet) -> DataSet:
     """Count the test images whose bytes are those of a training image; they are kept."""
-    found = overlap_bytes(data.train.images, data.test.images)
+    found = note_rows(data.train.images, data.test.images, "image")
+    return replace(data, problems=(*data.problems, *found)) if found else data
+
+
+def note_rows(train: Iterable[Buffer], test: Iterable[Buffer], row: str) -> tuple[str, ...]:
+    """A line for the report if rows of ``test`` have the bytes of a row of ``train``; they are kept."""
+    found = overlap_bytes(train, test)
     if found.count == 0:
-        return data
-    problem = f"{found.count} of {found.tested} test images occur in training too (the first: test image "
+        return ()
     first = found.examples[0]
-    problem += f"{first.test_row}, training image {first.train_row}); they were kept"
-    return replace(data, problems=(*data.problems, problem))
+    places = f"the first: test {row} {first.test_row}, training {row} {first.train_row}"
+    return (f"{found.count} of {found.tested} test {row}s occur in training too ({places}); they were kept",)
 
 
 def note_documents(data: TextSet) -> TextSet:

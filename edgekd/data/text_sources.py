@@ -33,7 +33,7 @@ TEXT, LABELLED = (("text",), ("id",)), (("text", "label"), ("id",))  # roles tha
 PAIRED = (("query", "document"), ("gallery", "score"))
 ROLES: Mapping[TextTask, Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "text-classification": {"train": LABELLED, "test": LABELLED, "unlabelled": TEXT, "out_of_domain": TEXT},
-    "text-embedding": {"train": TEXT, "test": PAIRED, "unlabelled": TEXT, "out_of_domain": TEXT},
+    "text-embedding": {"train": TEXT, "test": PAIRED, "unlabelled": TEXT},
 }
 
 
@@ -85,6 +85,8 @@ def source(config: TextDataConfig, task: TextTask, cache: Path | None = None) ->
         hint = nearest(config.use, KEYS) + " Or 'module:function'."
         raise BadInputError(f"[data] use: found {config.use!r}, expected a source for {task}", hint)
     config.refuse_other_keys(HANDLED | KEYS[config.use])
+    if config.out_of_domain and task == "text-embedding":
+        raise texts.refuse_out_of_domain("[data] out_of_domain", task)
     if config.use == "wordnet":
         if task != "text-embedding":
             raise BadInputError(f"[data] use: found 'wordnet', which has no labels, expected a source for {task}")

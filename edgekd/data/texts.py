@@ -137,9 +137,20 @@ def check(data: TextSet, task: TextTask) -> TextSet:
         _check_texts(data.test, _where(data, "test"), data.classes)
     if task == "text-classification":
         _check_classification(data)
+    elif data.out_of_domain is not None:
+        raise refuse_out_of_domain(_where(data, "out_of_domain"), task)
     elif not isinstance(data.test, Pairs):
         raise BadInputError(f"{_where(data, 'test')}: found no pairs, expected queries and documents for {task}")
     return data
+
+
+def refuse_out_of_domain(where: str, task: TextTask) -> BadInputError:
+    """The error for texts that nothing would be told of."""
+    return BadInputError(
+        f"{where}: found texts for {task}, expected them with text-classification alone: "
+        "they are told from test texts by a model's confidence, and vectors have none",
+        "leave out_of_domain out; texts to learn from are unlabelled",
+    )
 
 
 def _where(data: TextSet, split: str) -> str:

@@ -119,6 +119,16 @@ def convert(path: Path, target: Path, outputs: Outputs) -> int:
     return width
 
 
+def width(path: Path) -> int:
+    """The outputs' width, by the first row that has one.
+
+    Raises:
+        BadInputError: no such columns, or no output in any row.
+
+    """
+    return _width(path, _value_column(path))
+
+
 def _mark(ids: RowIds, task: Task, split: Split, taken: npt.NDArray[np.bool_], path: Path) -> bool:
     """Whether the table has the split's outputs; marks its rows as ``taken``."""
     lacking: list[str] = []

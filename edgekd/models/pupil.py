@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd import processes
+from edgekd.algorithms.losses import suitable
 from edgekd.algorithms.losses.recorder import Recorder
 from edgekd.algorithms.losses.signals import Signals, Sizes
 from edgekd.algorithms.losses.terms import Terms
@@ -45,9 +46,16 @@ class Pupil(nn.Module):
         self.terms: nn.Module | None = None
 
     def prepare(self, batch: Lesson) -> None:
-        """Size the losses' own projections by one batch."""
+        """Size the losses' own projections by one batch, and try each loss on it.
+
+        Raises:
+            BadInputError: a loss that can't be computed from what student and teacher give.
+
+        """
         with torch.no_grad():
-            self.terms = Terms(self.losses, Sizes.of(self._signals(batch)))
+            signals = self._signals(batch)
+            self.terms = terms = Terms(self.losses, Sizes.of(signals))
+            suitable.check(terms, signals)
 
     def forward(self, batch: Lesson, progress: float) -> Tensor:
         """The weighted losses of a batch."""

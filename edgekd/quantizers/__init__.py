@@ -1,1 +1,1 @@
-"""Quantization of models that take texts: weights ahead of time, activations while the model runs."""
+"""INT8 of a model file: with fixed ranges, with activations quantized as the file runs, or of its weights alone."""

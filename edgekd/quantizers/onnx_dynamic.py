@@ -13,6 +13,7 @@ the retrieval score (MRR) is that of 4,000 example sentences against its own flo
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,11 +22,10 @@ from edgekd.algorithms.outliers import rows_to_int8
 from edgekd.quantizers.onnx_editing import Editor
 from edgekd.quantizers.onnx_fusion import fuse
 
-METHODS = ("dynamic",)
 LEAST_ROWS = 64  # a smaller table saves nothing that is worth three more nodes
 
 
-def quantize(source: Path, target: Path, method: str, isa: str) -> None:
+def quantize(source: Path, target: Path, isa: str, keep_float: Collection[str] = ()) -> None:
     """Write the float file ``source`` in INT8.
 
     Products with constant weights become MatMulInteger: a step for each column of weights, and one step for the
@@ -40,14 +40,14 @@ def quantize(source: Path, target: Path, method: str, isa: str) -> None:
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    del method
     with TemporaryDirectory(dir=target.parent) as folder:
         fused = Path(folder) / "fused.onnx"
         fuse(source, fused)
         quantize_dynamic(
             fused,
             target,
-            op_types_to_quantize=["MatMul"],
+            op_types_to_quantize=sorted({"MatMul"} - set(keep_float)),
+            nodes_to_exclude=sorted(keep_float),
             per_channel=True,
             reduce_range=isa == "x86",
             weight_type=QuantType.QInt8,
@@ -55,7 +55,8 @@ def quantize(source: Path, target: Path, method: str, isa: str) -> None:
         )
     editor = Editor.open(target)
     for node in editor.of_type("Gather"):
-        _quantize_table(editor, node)
+        if not {"Gather", node.name} & set(keep_float):
+            _quantize_table(editor, node)
     editor.save(target)
 
 

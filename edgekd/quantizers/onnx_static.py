@@ -6,6 +6,7 @@ onnxruntime's calibrators keep every tensor of every row (4.4 GB for 64 images o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekd.algorithms.ranges import Histograms, Range, halves, merged
+from edgekd.algorithms.sensitivity import Operator
 from edgekd.errors import BadInputError, StageError, nearest
 from edgekd.runtimes.feeding import single_rows
 from edgekd.runtimes.onnxruntime import Runner
 from edgekd.tasks.base import Arrays
 
+ACTIVATIONS = ("Relu", "Clip")
 QUANTIZE = "QuantizeLinear"
 NO_WORK = {QUANTIZE, "DequantizeLinear", "Constant"}
 RENAMED = "_QuantizeLinear_Input"  # what the quantizer appends to the name of a graph's output
@@ -68,7 +71,7 @@ def observe_halves(source: Path, rows: Arrays) -> tuple[Histograms, Histograms]:
         watched = Path(folder) / source.name
         onnx.save(_watched(model, names), watched)
         try:
-            return halves(names, _Watcher(watched, 1).tensors(names, rows))
+            return halves(names, Watcher(watched, 1).tensors(names, rows))
         except ValueError as error:
             raise StageError(f"{source}: {error}", "look at the calibration rows that lead there") from error
 
@@ -128,7 +131,68 @@ def left_float(source: Path) -> list[str]:
     )
 
 
-class _Watcher(Runner):
+def operators(source: Path) -> list[Operator]:
+    """The nodes of ``source`` that ``quantize`` would quantize, by what they read and write besides constants.
+
+    One with an activation behind it writes what that writes: in INT8 the two are one.
+    """
+    import onnx
+
+    model = onnx.load(source)
+    known, tensors = _operators(), _quantizable(model)
+    behind = _activations_behind(model)
+    activations = {id(each) for each in behind.values()}
+    return [
+        Operator(
+            node.name,
+            tuple(name for name in node.input if name in tensors),
+            behind[node.name].output[0] if node.name in behind else node.output[0],
+        )
+        for node in model.graph.node
+        if node.op_type in known and node.output[0] in tensors and id(node) not in activations
+    ]
+
+
+def _activations_behind(model: Any) -> dict[str, Any]:
+    """The Relu or Clip that alone reads what a node writes, by that node's name."""
+    readers = Counter(name for node in model.graph.node for name in node.input)
+    writers = {node.output[0]: node for node in model.graph.node if node.output}
+    return {
+        writers[node.input[0]].name: node
+        for node in model.graph.node
+        if node.op_type in ACTIVATIONS and node.input[0] in writers and readers[node.input[0]] == 1
+    }
+
+
+def tensors(source: Path, names: Collection[str], rows: Arrays) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """What these tensors of a file, in float or INT8, hold for each row; those that it doesn't have are left out.
+
+    Of a tensor that is rounded that is what its readers get, clipped and rounded.
+    """
+    import onnx
+
+    model = onnx.load(source)
+    rounded = _rounded(model)
+    there = {name for node in model.graph.node for name in node.output}
+    wanted = {rounded.get(name, name): name for name in names if name in rounded or name in there}
+    with TemporaryDirectory() as folder:
+        watched = Path(folder) / source.name
+        onnx.save(_watched(model, wanted), watched)
+        for found in Watcher(watched, 1).tensors(wanted, rows):
+            yield {wanted[name]: values for name, values in found.items()}
+
+
+def _rounded(model: Any) -> dict[str, str]:
+    """What a tensor is called after QuantizeLinear and DequantizeLinear, by its name in the float file."""
+    before = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == QUANTIZE}
+    return {
+        before[node.input[0]].removesuffix(RENAMED): node.output[0]
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in before
+    }
+
+
+class Watcher(Runner):
     """A session that gives out tensors inside the model too."""
 
     def tensors(self, names: Collection[str], rows: Arrays) -> Iterator[dict[str, npt.NDArray[Any]]]:
@@ -189,7 +253,8 @@ def _kept(model: Any, keep_float: Collection[str]) -> set[str]:
                 f"quantize: found {name!r} to keep in float, which is no node or operator of the file",
                 nearest(name, known),
             )
-    return set(keep_float)
+    behind = _activations_behind(model)
+    return set(keep_float) | {behind[name].name for name in keep_float if name in behind}
 
 
 def _quantizable(model: Any) -> set[str]:

@@ -7,7 +7,6 @@ operators that move values around (Reshape, Concatenation) have one range for wh
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekd.algorithms.ranges import Histograms, Range, halves, merged
+from edgekd.algorithms.sensitivity import Operator
 from edgekd.errors import BadInputError, MissingExtraError, StageError, nearest
+from edgekd.quantizers.tflite_uint8 import in_uint8
 from edgekd.runtimes.feeding import single_rows
 from edgekd.runtimes.tflite import Runner, describe
 from edgekd.tasks.base import Arrays
 
 Ends = Literal["float", "int8", "uint8"]
-SHIFT = 128  # from int8 to uint8
 EVERYWHERE = ".*"
 
 
@@ -57,7 +57,7 @@ def observe_halves(source: Path, rows: Arrays) -> tuple[Histograms, Histograms]:
     """
     places = {name: place for name, (place, _) in _computed(_read(source)).items()}
     try:
-        return halves(places, _Watcher(source).tensors(places, rows))
+        return halves(places, Watcher(source).tensors(places, rows))
     except ValueError as error:
         raise StageError(f"{source}: {error}", "look at the calibration rows that lead there") from error
 
@@ -67,7 +67,7 @@ def quantize(
     target: Path,
     ranges: Mapping[str, Range],
     *,
-    weights_by_error: bool = False,
+    per_channel: bool = True,
     keep_float: Collection[str] = (),
     io: Ends = "float",
 ) -> None:
@@ -76,10 +76,6 @@ def quantize(
     ``ranges`` has those of all tensors that ``observe`` names. ``keep_float`` has operators ('SOFTMAX'), or names of
     single ones, which are those of their first output, that stay float. ``io`` says what the file takes and gives: with
     'int8' and 'uint8' whole numbers in the scale that ``scale_and_zero_point`` tells.
-
-    With ``weights_by_error`` each channel of weights is clipped where its squared error should be least, by OCTAV (Sakr
-    et al. 2022, https://arxiv.org/abs/2206.06501). In 8 bits that is 0 to 1 % less error than with the extremes.
-    litert-quantizer's 'MSE' is no search, but a step of 0.054 root mean squares, with 2 to 75 times the error.
 
     Raises:
         BadInputError: ``keep_float`` names what the file doesn't have.
@@ -92,13 +88,13 @@ def quantize(
     missing = sorted(computed.keys() - ranges.keys())
     if missing:
         raise StageError(f"{source}: no range is given for {', '.join(missing)}")
-    recipe = _recipe(model, keep_float, weights_by_error=weights_by_error, io=io)
+    recipe = _recipe(model, keep_float, io=io, per_channel=per_channel)
     from litert_quantizer import quantizer
 
     statistics = {name: _statistics(rank, ranges[name]) for name, (_, rank) in computed.items()}
     task = quantizer.Quantizer(str(source), recipe.get_quantization_recipe())
     made = task.quantize(statistics, enable_progress_report=False).quantized_model
-    target.write_bytes(_in_uint8(made) if io == "uint8" else made)
+    target.write_bytes(in_uint8(made) if io == "uint8" else made)
 
 
 def left_float(source: Path) -> list[str]:
@@ -109,7 +105,7 @@ def left_float(source: Path) -> list[str]:
 
     """
     model = _read(source)
-    recipe = _recipe(model, (), weights_by_error=False, io="float")
+    recipe = _recipe(model, (), io="float")
     return sorted({each.op_type for each in _operators(model) if _stays_float(recipe, each)})
 
 
@@ -124,7 +120,44 @@ def scale_and_zero_point(path: Path) -> dict[str, list[dict[str, Any]]]:
     return {end: [{key: getattr(each, key) for key in wanted} for each in tensors] for end, tensors in ends.items()}
 
 
-class _Watcher(Runner):
+def operators(source: Path) -> list[Operator]:
+    """The operators of ``source`` that ``quantize`` would quantize, by what they read and write besides constants."""
+    model = _read(source)
+    recipe, computed = _recipe(model, (), io="float"), _computed(model)
+    graph = model.subgraphs[0]
+    names = [each.name.decode() for each in graph.tensors]
+    return [
+        Operator(call.name, tuple(names[place] for place in raw.inputs if names[place] in computed), call.name)
+        for call, raw in zip(_operators(model), graph.operators, strict=True)
+        if call.name in computed and not _stays_float(recipe, call)
+    ]
+
+
+def tensors(source: Path, rows: Arrays) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """What the tensors of a file, in float or INT8, hold for each row, as real numbers."""
+    scales = _scales(_read(source))
+    places = {name: place for name, (place, _, _) in scales.items()}
+    for found in Watcher(source).tensors(places, rows):
+        yield {
+            name: values if scales[name][1] == 0 else scales[name][1] * (values.astype(np.float64) - scales[name][2])
+            for name, values in found.items()
+        }
+
+
+def _scales(model: Any) -> dict[str, tuple[int, float, int]]:
+    """Place, scale and zero point of what a file computes; the scale is 0 for float."""
+    graph = model.subgraphs[0]
+    made: dict[str, tuple[int, float, int]] = {}
+    for place in sorted({*graph.inputs, *(place for call in graph.operators for place in call.outputs)}):
+        tensor = graph.tensors[place]
+        known = tensor.quantization
+        whole = known is not None and known.scale is not None and len(known.scale) == 1
+        scale = (float(known.scale[0]), int(known.zeroPoint[0])) if whole else (0.0, 0)
+        made[tensor.name.decode()] = (place, *scale)
+    return made
+
+
+class Watcher(Runner):
     """An interpreter that keeps what it computes on the way.
 
     Without XNNPACK: to keep all tensors, that would run every operator as a graph of its own, and warns that it does.
@@ -194,23 +227,43 @@ def _operators(model: Any) -> list[_Call]:
     return found
 
 
-def _recipe(model: Any, keep_float: Collection[str], *, weights_by_error: bool, io: Ends) -> Any:
+def kept_in_float(manager: Any, source: Path, keep_float: Collection[str]) -> None:
+    """Add to a recipe that these operators of ``source`` stay in float.
+
+    Raises:
+        BadInputError: ``keep_float`` names what the file doesn't have.
+
+    """
+    if keep_float:
+        _keep(manager, _read(source), keep_float)
+
+
+def _keep(manager: Any, model: Any, keep_float: Collection[str]) -> None:
+    from litert_quantizer.algorithm_manager import AlgorithmName
+
+    for each in _kept(model, keep_float):
+        if each.known_as:
+            manager.add_quantization_config(
+                f"^{re.escape(each.scope)}$", each.known_as, algorithm_key=AlgorithmName.NO_QUANTIZE
+            )
+
+
+def _recipe(model: Any, keep_float: Collection[str], *, io: Ends, per_channel: bool = True) -> Any:
     try:
         from litert_quantizer import algorithm_manager, qtyping, recipe_manager
     except ImportError:
         raise MissingExtraError("litert-quantizer", "tflite", "INT8 for TFLite") from None
 
-    names, algorithms = qtyping.TFLOperationName, algorithm_manager.AlgorithmName
-    by_error = (names.CONV_2D, names.DEPTHWISE_CONV_2D, names.FULLY_CONNECTED) if weights_by_error else ()
+    names = qtyping.TFLOperationName
     manager = recipe_manager.RecipeManager()
-    kept = [(EVERYWHERE, names.INPUT), (EVERYWHERE, names.OUTPUT)] if io == "float" else []
-    kept += [(f"^{re.escape(each.scope)}$", each.known_as) for each in _kept(model, keep_float) if each.known_as]
-    bits = {"activation_num_bits": 8, "weight_num_bits": 8}
+    granularity = qtyping.QuantGranularity.CHANNELWISE if per_channel else qtyping.QuantGranularity.TENSORWISE
+    bits = {"activation_num_bits": 8, "weight_num_bits": 8, "weight_granularity": granularity}
     manager.add_static_config(EVERYWHERE, names.ALL_SUPPORTED, **bits)
-    for operation in by_error:
-        manager.add_static_config(EVERYWHERE, operation, **bits, algorithm_key=algorithms.OCTAV)
-    for scope, operation in kept:
-        manager.add_quantization_config(scope, operation, algorithm_key=algorithms.NO_QUANTIZE)
+    for operation in (names.INPUT, names.OUTPUT) if io == "float" else ():
+        manager.add_quantization_config(
+            EVERYWHERE, operation, algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
+        )
+    _keep(manager, model, keep_float)
     return manager
 
 
@@ -231,56 +284,3 @@ def _stays_float(recipe: Any, call: _Call) -> bool:
         return True
     algorithm, _ = recipe.get_quantization_configs(call.known_as, call.scope)
     return bool(algorithm == AlgorithmName.NO_QUANTIZE)
-
-
-def _in_uint8(content: bytes) -> bytes:
-    """Return a file with int8 ends with uint8 ones: a QUANTIZE behind each input, and one before each output."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    graph = model.subgraphs[0]
-    for number, place in enumerate(graph.inputs):
-        if _is_int8(graph.tensors[place]):
-            graph.inputs[number] = _unsigned_twin(model, place, "inputs")
-            graph.operators.insert(0, _requantize(model, graph.inputs[number], place))
-    for number, place in enumerate(graph.outputs):
-        if _is_int8(graph.tensors[place]):
-            graph.outputs[number] = _unsigned_twin(model, place, "outputs")
-            graph.operators.append(_requantize(model, place, graph.outputs[number]))
-    for buffer in model.buffers:
-        if buffer.data is not None:  # arrays are packed at once, anything else byte by byte
-            buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-def _is_int8(tensor: Any) -> bool:
-    from ai_edge_litert.schema_py_generated import TensorType
-
-    return bool(tensor.type == TensorType.INT8)
-
-
-def _unsigned_twin(model: Any, place: int, end: str) -> int:
-    """Add a tensor like that at ``place``, but unsigned; it takes over the name, and its place in the signatures."""
-    from ai_edge_litert.schema_py_generated import TensorType
-
-    tensors = model.subgraphs[0].tensors
-    tensors.append(copy.copy(tensors[place]))
-    twin, added = tensors[-1], len(tensors) - 1
-    twin.quantization = copy.copy(twin.quantization)
-    twin.quantization.zeroPoint = [int(zero) + SHIFT for zero in twin.quantization.zeroPoint]
-    twin.type, twin.buffer = TensorType.UINT8, 0
-    tensors[place].name += b"_int8"
-    for entry in (each for signature in model.signatureDefs or () for each in getattr(signature, end)):
-        if entry.tensorIndex == place:
-            entry.tensorIndex = added
-    return added
-
-
-def _requantize(model: Any, source: int, target: int) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-    from litert_quantizer.transformations.transformation_utils import add_op_code
-
-    call = schema.OperatorT()
-    call.opcodeIndex = add_op_code(schema.BuiltinOperator.QUANTIZE, model.operatorCodes)
-    call.inputs, call.outputs = [source], [target]
-    return call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ class Wanted:
     shape: tuple[int, ...]
     dtype: str
     alias: str = ""
+    scale: float = 0.0  # above 0, it takes whole numbers that stand for scale * (whole - zero_point)
+    zero_point: int = 0
 
 
 def feed(wanted: Sequence[Wanted], inputs: Arrays, where: str) -> dict[str, npt.NDArray[np.generic]]:
@@ -60,12 +63,20 @@ def _fit(each: Wanted, values: npt.NDArray[np.generic], where: str) -> npt.NDArr
         values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
     if values.ndim == 2 and len(each.shape) == 2 and each.shape[1] > values.shape[1]:
         values = np.pad(values, ((0, 0), (0, each.shape[1] - values.shape[1])))
+    if values.dtype.kind == "f" and each.scale > 0:
+        values = _whole(values, each)
     if values.dtype.kind in "iu" and np.dtype(each.dtype).kind in "iuf":
         values = values.astype(each.dtype)
     if not _fits(each.shape, values.shape):
         found = f"found an input of shape {values.shape}"
         raise StageError(f"{where}: {found}, which {each.name!r} {each.shape} can't take")
     return values
+
+
+def _whole(values: npt.NDArray[Any], each: Wanted) -> npt.NDArray[np.generic]:
+    limits = np.iinfo(each.dtype)
+    levels = np.rint(values / np.float32(each.scale)) + each.zero_point
+    return np.asarray(np.clip(levels, limits.min, limits.max).astype(each.dtype))
 
 
 def _fits(shape: tuple[int, ...], found: tuple[int, ...]) -> bool:

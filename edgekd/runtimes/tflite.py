@@ -36,7 +36,7 @@ class Runner:
         details = self._interpreter.get_input_details()
         self._index = {found["name"]: found["index"] for found in details}
         self._wanted = [_wanted(found) for found in details]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]
 
     def feed(self, inputs: Arrays) -> dict[str, npt.NDArray[np.generic]]:
         """``inputs`` as the file takes them."""
@@ -53,8 +53,10 @@ class Runner:
             for name, values in self.feed(row).items():
                 self._interpreter.set_tensor(self._index[name], values)
             self._interpreter.invoke()
-            outputs.append(self._interpreter.get_tensor(self._output))
-        return np.concatenate(outputs)
+            outputs.append(self._interpreter.get_tensor(self._output["index"]))
+        scale, zero_point = _scale(self._output)
+        found = np.concatenate(outputs)
+        return found if scale == 0 else (scale * (found.astype(np.float32) - zero_point)).astype(np.float32)
 
 
 def describe(path: Path, length: int | None = None) -> Graph:
@@ -68,4 +70,12 @@ def describe(path: Path, length: int | None = None) -> Graph:
 def _wanted(found: Any) -> feeding.Wanted:
     match = re.fullmatch(r"[^/]*serving_default_(.+?)(?::\d+)?", found["name"])
     shape = tuple(int(size) for size in found["shape"])
-    return feeding.Wanted(found["name"], shape, np.dtype(found["dtype"]).name, match[1] if match else "")
+    return feeding.Wanted(
+        found["name"], shape, np.dtype(found["dtype"]).name, match[1] if match else "", *_scale(found)
+    )
+
+
+def _scale(found: Any) -> tuple[float, int]:
+    """Scale and zero point of an input or output; the scale is 0 where it takes real numbers, or ids."""
+    scale, zero_point = found["quantization"]
+    return float(scale), int(zero_point)

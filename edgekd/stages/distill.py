@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from edgekd.artifact import Artifact, Kind
 from edgekd.stages.base import Context
-from edgekd.stages.teaching import TeachingConfig, teach
+from edgekd.stages.teaching import TeachingConfig, ViewsConfig, teach
 from edgekd.store import Product
 
-VERSION = 2
+VERSION = 3
 CONSUMES = ((Kind.TORCH,), (Kind.OUTPUTS,))
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "numpy")
 READS_DATA = True
 
 
-class Config(TeachingConfig):
+class StepConfig(TeachingConfig):
     """Train the student on the teacher's cached logits and on the labels."""
+
+
+class Config(StepConfig, ViewsConfig):
+    """The same, with the views."""
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:

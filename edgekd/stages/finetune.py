@@ -9,17 +9,17 @@ from pydantic import Field, field_validator
 from edgekd.artifact import Artifact, Kind
 from edgekd.objectives.table import Losses
 from edgekd.stages.base import Context
-from edgekd.stages.teaching import TeachingConfig, teach
+from edgekd.stages.teaching import TeachingConfig, ViewsConfig, teach
 from edgekd.store import Product
 
-VERSION = 1
+VERSION = 2
 CONSUMES = ((Kind.TORCH,),)
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "numpy")
 READS_DATA = True
 
 
-class Config(TeachingConfig):
+class StepConfig(TeachingConfig):
     """Train on the labels alone."""
 
     losses: Losses = Field(default=[{"use": "labels"}], validate_default=True)  # type: ignore[arg-type]  # is parsed
@@ -31,6 +31,10 @@ class Config(TeachingConfig):
         if live is True:
             raise ValueError("expected it left out: a fine-tuning has labels alone, and no teacher to run beside it")
         return live
+
+
+class Config(StepConfig, ViewsConfig):
+    """The same, with the views."""
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:

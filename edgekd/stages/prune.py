@@ -9,22 +9,26 @@ from pydantic import Field
 from edgekd.artifact import Artifact, Kind
 from edgekd.errors import BadInputError
 from edgekd.stages.base import Context
-from edgekd.stages.teaching import TeachingConfig, teach
+from edgekd.stages.teaching import TeachingConfig, ViewsConfig, teach
 from edgekd.store import Product
 
-VERSION = 3
+VERSION = 4
 CONSUMES = ((Kind.TORCH,), (Kind.OUTPUTS,))
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "torch-pruning", "numpy")
 READS_DATA = True
 
 
-class Config(TeachingConfig):
+class StepConfig(TeachingConfig):
     """Take whole channels out, then recover by distillation (epochs and what follows are the recovery's)."""
 
     macs_kept: Annotated[float, Field(gt=0, lt=1)]  # share of the multiply-accumulates that stays, at most
     round_to: Annotated[int, Field(ge=1, le=256)] = 8  # INT8 kernels work on channels in groups of 8
     importance: Literal["magnitude"] = "magnitude"
+
+
+class Config(StepConfig, ViewsConfig):
+    """The same, with the views."""
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:

@@ -1,4 +1,4 @@
-"""INT8 by onnxruntime's quantizer: static for images (QDQ, ranges from the calibration set), dynamic for texts."""
+"""INT8 for onnxruntime: static for images (QDQ, by the calibration set), dynamic for texts, or weights alone."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.artifact import Artifact, Kind
-from edgekd.runtimes.feeding import single_rows
 from edgekd.runtimes.onnxruntime import Runner
 from edgekd.stages import calibration
 from edgekd.stages.base import Context
 from edgekd.stages.quantizing import QuantizeConfig, Recipe, choose, recipes_for
+from edgekd.stages.static_ranges import Observed
 from edgekd.store import Product
 from edgekd.targets.isa import Isa
 from edgekd.tasks.base import MASK, Arrays
@@ -22,7 +22,6 @@ CONSUMES = ((Kind.ONNX,), (Kind.CALIBRATION,))
 PRODUCES = Kind.ONNX
 LIBRARIES = ("onnx", "onnxruntime", "numpy")
 READS_DATA = False
-METHODS = ("min-max", "percentile", "entropy")
 
 
 class Config(QuantizeConfig):
@@ -30,84 +29,62 @@ class Config(QuantizeConfig):
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
-    """Write ``model.onnx`` in INT8, by the best method or by the one that is named."""
+    """Write ``model.onnx`` in INT8, by the fastest recipe that loses little enough or by the one that is named."""
     from edgekd.models import quiet
 
-    rows = calibration.part(inputs[1], "calibration")
+    source, rows = inputs[0].path, calibration.part(inputs[1], "calibration")
+    facts: dict[str, Any] = {"isa": config.isa}
     with quiet.frameworks():
-        source = inputs[0].path
-        known = _for_texts(source, rows) if MASK in rows else _static(source, rows, context)
-        made = choose(recipes_for(config, known, "onnxruntime"), Runner, inputs, config, context)
-    return Product(made.path, {**made.facts, "isa": config.isa})
+        if MASK in rows:
+            known = _dynamic(source, rows)
+        else:
+            known, more = _static(source, rows, config, context)
+            facts |= more
+        recipes = recipes_for(config, [*known, _weight_only(source, config)], "onnxruntime")
+        made = choose(recipes, Runner, inputs, config, context)
+    return Product(made.path, {**made.facts, **facts})
 
 
-def _for_texts(source: Path, rows: Arrays) -> Sequence[Recipe]:
+def _dynamic(source: Path, rows: Arrays) -> list[Recipe]:
     """Transformers lose too much to fixed ranges: their activations are quantized as they come.
 
     'smoothed' first takes the outliers out that the calibration set shows, which changes nothing in float.
     """
     from edgekd.quantizers import onnx_dynamic, onnx_outliers
 
-    def smoothed(target: Path, isa: Isa) -> None:
+    def smoothed(target: Path, isa: Isa, keep_float: Sequence[str]) -> None:
         prepared = target.with_name("without-outliers.onnx")
         onnx_outliers.smooth(source, prepared, rows)
-        onnx_dynamic.quantize(prepared, target, "dynamic", isa)
+        onnx_dynamic.quantize(prepared, target, isa, keep_float)
 
-    def dynamic(target: Path, isa: Isa) -> None:
-        onnx_dynamic.quantize(source, target, "dynamic", isa)
+    def dynamic(target: Path, isa: Isa, keep_float: Sequence[str]) -> None:
+        onnx_dynamic.quantize(source, target, isa, keep_float)
 
     return [Recipe("smoothed", "dynamic", smoothed), Recipe("dynamic", "dynamic", dynamic)]
 
 
-def _static(source: Path, rows: Arrays, context: Context) -> Sequence[Recipe]:
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+def _static(source: Path, rows: Arrays, config: Config, context: Context) -> tuple[list[Recipe], dict[str, Any]]:
+    from edgekd.quantizers import onnx_static, sensitivity
 
     prepared = context.scratch / "prepared.onnx"
-    quant_pre_process(source, prepared)
-    return [Recipe(name, "static", partial(quantize, prepared, rows, name)) for name in METHODS]
+    onnx_static.prepare(source, prepared)
+    observed = Observed.of(*onnx_static.observe_halves(prepared, rows))
+
+    def build(method: str, target: Path, isa: Isa, keep_float: Sequence[str]) -> None:
+        ranges, per_channel = observed.ranges(method), config.granularity == "per-channel"
+        onnx_static.quantize(prepared, target, ranges, isa=isa, per_channel=per_channel, keep_float=keep_float)
+
+    def order(quantized: Path) -> Sequence[str]:
+        return sensitivity.of_onnx(prepared, quantized, rows)
+
+    recipes = [Recipe(method, "static", partial(build, method), order) for method in observed.METHODS]
+    return recipes, {"left_float": onnx_static.left_float(prepared), "unstable": observed.unstable()}
 
 
-def quantize(source: Path, rows: Arrays, method: str, target: Path, isa: Isa) -> None:
-    """Quantize ``source`` into ``target``.
+def _weight_only(source: Path, config: Config) -> Recipe:
+    from edgekd.quantizers import onnx_weights
 
-    Arm's kernels take signed activations. x86's take unsigned ones, and without VNNI add pairs of products in
-    16 bits, where full-range weights saturate: there the weights keep to 7 bits
-    (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
-    """
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    def build(target: Path, _isa: Isa, keep_float: Sequence[str]) -> None:
+        onnx_weights.quantize(source, target, keep_float, per_channel=config.granularity == "per-channel")
 
-    calibrators = {
-        "min-max": CalibrationMethod.MinMax,
-        "percentile": CalibrationMethod.Percentile,
-        "entropy": CalibrationMethod.Entropy,
-    }
-    quantize_static(
-        source,
-        target,
-        _reader(source, rows),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QInt8 if isa == "arm64" else QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        reduce_range=isa == "x86",
-        calibrate_method=calibrators[method],
-    )
-
-
-def _reader(source: Path, rows: Arrays) -> Any:
-    from onnxruntime.quantization import CalibrationDataReader
-
-    runner = Runner(source, 1)
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is not typed
-        """One row at a time, as the model takes them."""
-
-        def __init__(self) -> None:
-            self._rows = single_rows([rows])
-
-        def get_next(self) -> Arrays | None:
-            """The next feed, or None."""
-            row = next(self._rows, None)
-            return None if row is None else runner.feed(row)
-
-    return Reader()
+    return Recipe("weight-only", "weight-only", build)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from edgekd.algorithms.agreement import Agreement, agreement, cosines
-from edgekd.algorithms.choosing import Candidate, fastest
+from edgekd.algorithms.choosing import Candidate, fastest, fewest
 from edgekd.algorithms.proportions import paired_floor
 from edgekd.artifact import Artifact
 from edgekd.errors import BadInputError, nearest
@@ -26,9 +26,14 @@ from edgekd.store import Product
 from edgekd.targets.isa import Isa, host_isa
 from edgekd.toml_file import Frozen
 
+Granularity = Literal["per-channel", "per-tensor"]
 Mode = Literal["auto", "static", "dynamic", "weight-only"]
-Method = Literal["auto", "min-max", "percentile", "entropy", "moving-average", "mse", "dynamic", "smoothed"]
+Method = Literal["auto", "min-max", "percentile", "entropy", "mse", "dynamic", "smoothed", "weight-only"]
+Io = Literal["float", "int8", "uint8"]
 Runner = Callable[..., Any]
+Build = Callable[[Path, Isa, Sequence[str]], None]  # writes the file, with these operators in float
+Order = Callable[[Path], Sequence[str]]
+MOST_TRIED = 8  # files with operators in float, however many there are
 
 
 class QuantizeConfig(Frozen):
@@ -37,6 +42,8 @@ class QuantizeConfig(Frozen):
     mode: Mode = "auto"
     method: Method = "auto"
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01  # of the float student's quality
+    granularity: Granularity = "per-channel"
+    keep_float: tuple[str, ...] = ()
     isa: Isa
     machine: str
 
@@ -47,7 +54,8 @@ class Recipe:
 
     name: str
     mode: str
-    build: Callable[[Path, Isa], None]
+    build: Build
+    order: Order | None = None  # of what it quantized, by how much is lost: these can return to float
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +125,62 @@ def choose(
     bench = Bench(inputs[0].path, inputs[1], runner, context.threads, config.max_drop)
     trials = []
     for number, recipe in enumerate(recipes, 1):
-        path = context.scratch / f"{recipe.name}{inputs[0].path.suffix}"
-        recipe.build(path, config.isa)
-        trials.append(bench.trial(recipe, path))
+        trials.append(_tried(recipe, config, bench, context))
         context.progressed(number, len(recipes), recipe.name)
-    times = _times(trials, bench, config.isa)
+    if all(each.drop.point > config.max_drop for each in trials):
+        trials += _with_operators_in_float(trials, config, bench, context)
+    times = _times(trials, bench, config)
     facts = _chosen(trials, times, config)
     path = next(each.path for each in trials if each.recipe.name == facts["method"])
     return Product(path.rename(context.scratch / f"model{path.suffix}"), {**facts, "held_out": len(bench.held_out)})
 
 
-def _times(trials: Sequence[Trial], bench: Bench, isa: Isa) -> dict[str, Seconds]:
+def _tried(recipe: Recipe, config: QuantizeConfig, bench: Bench, context: Context) -> Trial:
+    path = context.scratch / f"{recipe.name}{bench.source.suffix}"
+    recipe.build(path, config.isa, config.keep_float)
+    return bench.trial(recipe, path)
+
+
+def _with_operators_in_float(
+    trials: Sequence[Trial], config: QuantizeConfig, bench: Bench, context: Context
+) -> Sequence[Trial]:
+    """Return operators of the candidate that lost least to float, the most sensitive first; how many, by bisection."""
+    least = min((each for each in trials if each.recipe.order), key=lambda each: each.drop.point, default=None)
+    if least is None or least.recipe.order is None:
+        return []
+    names = [name for name in least.recipe.order(least.path) if name not in config.keep_float]
+    made: dict[int, Trial] = {}
+
+    def holds(count: int) -> bool:
+        build = partial(_build_with, least.recipe, tuple(names[:count]))
+        mode = f"{least.recipe.mode}, {count} in float"
+        made[count] = _tried(Recipe(f"{least.recipe.name}, {count} in float", mode, build), config, bench, context)
+        context.progressed(len(made), MOST_TRIED, made[count].recipe.name)
+        return made[count].drop.point <= config.max_drop
+
+    fewest(len(names), holds)
+    return list(made.values())
+
+
+def _build_with(recipe: Recipe, more: tuple[str, ...], target: Path, isa: Isa, keep_float: Sequence[str]) -> None:
+    recipe.build(target, isa, (*keep_float, *more))
+
+
+def _times(trials: Sequence[Trial], bench: Bench, config: QuantizeConfig) -> dict[str, Seconds]:
     """The turns of the float model, and of a file of each mode."""
     files = {"float": bench.source}
     for trial in trials:
         if trial.recipe.mode not in files:
-            files[trial.recipe.mode] = _for_this_machine(trial, isa)
+            files[trial.recipe.mode] = _for_this_machine(trial, config)
     return dict(zip(files, bench.time(files.values()), strict=True))
 
 
-def _for_this_machine(trial: Trial, isa: Isa) -> Path:
+def _for_this_machine(trial: Trial, config: QuantizeConfig) -> Path:
     here = host_isa()
-    if isa == here:
+    if config.isa == here:
         return trial.path
     path = trial.path.with_stem(f"{trial.path.stem}-{here}")
-    trial.recipe.build(path, here)
+    trial.recipe.build(path, here, config.keep_float)
     return path
 
 

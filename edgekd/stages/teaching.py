@@ -43,6 +43,12 @@ class TeachingConfig(Frozen):
     live: bool = False  # run the teacher beside the student instead of reading its cached outputs
 
 
+class ViewsConfig(TeachingConfig):
+    """The same, with the views of each training row, which stand in a table of the pipeline's own."""
+
+    augment: AugmentConfig = AugmentConfig()
+
+
 @dataclass(frozen=True, slots=True)
 class Material:
     """What a model is taught from: rows, and the teacher's outputs or the teacher itself, or labels alone."""
@@ -52,11 +58,7 @@ class Material:
     cached: CachedOutputs | None
     teacher: Predictor | None  # runs beside the student
     teacher_task: Task  # the same rows as the teacher reads them
-
-    @property
-    def views(self) -> int:
-        """How many views each row has."""
-        return 1 if self.cached is None else self.cached.views
+    views: int = 1  # of each row, one for an epoch in turn
 
     def selection(self) -> Any:
         """The teacher's outputs for the rows that are kept for choosing."""
@@ -84,7 +86,7 @@ class Material:
         )
 
 
-def teach(module: Any, inputs: Sequence[Artifact], config: TeachingConfig, context: Context) -> Record:
+def teach(module: Any, inputs: Sequence[Artifact], config: ViewsConfig, context: Context) -> Record:
     """Train ``module`` in place on what ``inputs`` hold: the teacher's outputs or the teacher, and tokenizers."""
     import torch
 
@@ -94,7 +96,7 @@ def teach(module: Any, inputs: Sequence[Artifact], config: TeachingConfig, conte
 
     torch.set_num_threads(context.threads)
     torch.manual_seed(context.seed)  # of the losses' own projections
-    material = _material(inputs, context)
+    material = _material(inputs, config.augment, context)
     task, kept, fit = material.task, material.rows.selection, material.rows.fit
     if min(len(fit), config.batch_size) % processes.world():
         raise BadInputError(
@@ -137,20 +139,21 @@ def _schedule(config: TeachingConfig) -> Any:
     )
 
 
-def _material(inputs: Sequence[Artifact], context: Context) -> Material:
-    """Sort out ``inputs``: the first tokenizer is the student's, a second one the live teacher's."""
+def _material(inputs: Sequence[Artifact], augment: AugmentConfig, context: Context) -> Material:
+    """Sort out ``inputs``: the first tokenizer is the student's, a second one the live teacher's.
+
+    A live teacher sees the views that the student sees; of cached outputs the views are those that they were made for.
+    """
     from edgekd.models.cached_outputs import CachedOutputs
     from edgekd.models.predicting import open_models
 
     tokenizers = [each for each in inputs if each.kind is Kind.TOKENIZER]
     stored = next((each for each in inputs if each.kind is Kind.OUTPUTS), None)
     models = [each for each in inputs if each.kind not in (Kind.TOKENIZER, Kind.OUTPUTS)]
-    task = context.task(tokenizers)
     cached = None
     if stored is not None:
-        cached = CachedOutputs.open(stored.path, stored.facts)
-        task = task.augmented(AugmentConfig(**stored.facts["augment"]))  # the views that the teacher saw
+        cached, augment = CachedOutputs.open(stored.path, stored.facts), AugmentConfig(**stored.facts["augment"])
+    task = context.task(tokenizers).augmented(augment)
     teacher = open_models(models, (), context.threads) if models else None
-    return Material(
-        task, task.rows(context.seed), cached, teacher, context.task(tokenizers[1:]) if len(tokenizers) > 1 else task
-    )
+    other = context.task(tokenizers[1:]).augmented(augment) if len(tokenizers) > 1 else task
+    return Material(task, task.rows(context.seed), cached, teacher, other, augment.views)

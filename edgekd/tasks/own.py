@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +12,13 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from edgekd import dotted
+from edgekd.data import repeats
 from edgekd.errors import BadInputError
-from edgekd.tasks.base import Outputs, Task
+from edgekd.tasks.base import Outputs, Split, Task
 from edgekd.toml_file import Frozen
 
 WHERE = "task"
+MOST_COMPARED = 200_000  # rows of both splits together, each of which is read for it
 
 
 class OwnConfig(Frozen):
@@ -65,7 +67,26 @@ class OwnSource:
             raise BadInputError(
                 f"{WHERE}: {self.name} returned a {type(made).__name__}, expected edgekd.tasks.base.Task"
             )
+        made.problems = (*made.problems, *repeated(made))
         return made
+
+
+def repeated(task: Task) -> tuple[str, ...]:
+    """What the report says of test rows that are training rows too: all of their inputs are the same."""
+    rows = task.count("train") + task.count("test")
+    if rows > MOST_COMPARED:
+        found = f"found {rows:,} {task.row}s, more than {MOST_COMPARED:,}"
+        return (f"test {task.row}s that occur in training too were not looked for: {found}",)
+    return repeats.note_rows(_contents(task, "train"), _contents(task, "test"), task.row)
+
+
+def _contents(task: Task, split: Split) -> Iterator[bytes]:
+    """A digest of each row's inputs; rows are read one by one, so that none is padded to another's length."""
+    for inputs in task.each(split):
+        found = hashlib.blake2b(digest_size=16)
+        for name, values in inputs.items():
+            found.update(f"{name} {values.shape} {values.dtype.str} ".encode() + values.tobytes())
+        yield found.digest()
 
 
 class OwnTask:

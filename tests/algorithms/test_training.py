@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +49,14 @@ class Pupil(nn.Module):
 class Lessons:
     """Batches of the tiny bars; notes the epochs that were taught, and can end one in its middle."""
 
-    def __init__(self, stop_in: int | None = None) -> None:
-        self.stop_in = stop_in
+    def __init__(self, stop_in: int | None = None, size: int = 20) -> None:
+        self.stop_in, self.size = stop_in, size
         self.taught: list[int] = []
         self.said: list[tuple[int, int, str]] = []
 
     def __call__(self, epoch: int) -> Iterator[Bars]:
         self.taught.append(epoch)
-        for number, positions in enumerate(batch_rows(ROWS, 20, 4, epoch)):
+        for number, positions in enumerate(batch_rows(ROWS, self.size, 4, epoch)):
             if epoch == self.stop_in and number == 1:
                 raise Stopped
             rows = torch.from_numpy(positions)
@@ -66,7 +66,7 @@ class Lessons:
         def say(done: int, total: int, text: str) -> None:
             self.said.append((done, total, text))
 
-        course = Course(self, 3, lambda: right(student), folder / "partial" / "checkpoint.pt", say)
+        course = Course(self, len(ROWS) // self.size, lambda: right(student), folder / "partial" / "checkpoint.pt", say)
         return fit(Pupil(student, factor), schedule, course)
 
 
@@ -82,6 +82,16 @@ def model() -> nn.Module:
 
 def schedule(epochs: int = 4, learning_rate: float = 0.1) -> Schedule:
     return Schedule(epochs, 20, learning_rate, 5e-4)
+
+
+def accumulating(batches: int, epochs: int = 2) -> Schedule:
+    return replace(schedule(epochs), batch_size=5, accumulate=batches)
+
+
+def plain() -> nn.Module:
+    """A model without batch normalisation, so that a batch is no more than its items."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * tiny.SIZE**2, 8), nn.ReLU(), nn.Linear(8, 3))
 
 
 def same(first: nn.Module, second: nn.Module) -> bool:
@@ -135,7 +145,7 @@ def test_weights_that_are_no_numbers_never_become_the_last_good_checkpoint(tmp_p
     path, whole = tmp_path / "checkpoint.pt", [Bars(INPUTS, LABELS)]
     course = Course(lambda _: iter(whole), 1, lambda: 0.5, path, lambda *_: None)
     with pytest.raises(StageError) as caught:
-        fit(Pupil(model()), schedule(learning_rate=1e40), course)  # the first step of the warm-up has a rate of 0
+        fit(Pupil(model()), schedule(8, learning_rate=1e40), course)  # the first step of the warm-up has a rate of 0
     assert caught.value.message == "found a weight that is no number after epoch 2"
     assert caught.value.hint.endswith(f"; the weights after epoch 1 are kept in {path}")
     assert all(bool(each.isfinite().all()) for each in torch.load(path, weights_only=True)["model"].values())
@@ -162,3 +172,88 @@ def test_batches_are_whole_and_shuffled_anew_each_epoch() -> None:
     assert len({row for batch in first for row in batch}) == 50
     assert first != second
     assert [len(batch) for batch in batch_rows(ROWS, 100, 1, 0)] == [60]
+
+
+def close(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    return all(torch.allclose(one, other, atol=1e-6) for one, other in pairs)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_gradients_of_several_batches_give_the_weights_of_one_large_batch(optimizer: str, tmp_path: Path) -> None:
+    small, large, neither = plain(), plain(), plain()
+    common = replace(schedule(3, 0.01), optimizer=optimizer)  # type: ignore[arg-type]
+    Lessons(size=5).train(small, replace(common, batch_size=5, accumulate=4), tmp_path / "small")
+    Lessons(size=20).train(large, common, tmp_path / "large")
+    Lessons(size=5).train(neither, replace(common, batch_size=5), tmp_path / "neither")
+    assert close(small, large)
+    assert not close(small, plain())
+    assert not close(neither, large)
+
+
+def test_the_last_group_of_an_epoch_weighs_its_batches_by_their_own_number(tmp_path: Path) -> None:
+    """12 batches by 8: the second step's gradient is the mean of 4 batches, like one of 20 rows."""
+    grouped, by_hand = plain(), plain()
+    one = replace(accumulating(8, epochs=1), warmup=0.0, weight_decay=0.0, momentum=0.5)
+    Lessons(size=5).train(grouped, one, tmp_path)
+    rows = np.concatenate(list(batch_rows(ROWS, 5, 4, 0)))
+    optimizer = torch.optim.SGD(by_hand.parameters(), momentum=0.5, nesterov=True)
+    for step, chosen in enumerate((rows[:40], rows[40:])):
+        optimizer.param_groups[0]["lr"] = one.rate(step / 2)
+        optimizer.zero_grad()
+        functional.cross_entropy(by_hand(INPUTS[chosen]), LABELS[chosen]).backward()
+        optimizer.step()
+    assert close(grouped, by_hand)
+
+
+@pytest.mark.parametrize("stop_in", [1, 2, 3])
+def test_a_killed_training_that_accumulates_goes_on_to_the_same_weights(stop_in: int, tmp_path: Path) -> None:
+    whole, stopped, resumed = model(), model(), tinynet.student()
+    record = Lessons(size=5).train(
+        whole, accumulating(5, epochs=4), tmp_path / "whole"
+    )  # 12 batches: groups of 5, 5, 2
+    with pytest.raises(Stopped):
+        Lessons(stop_in, size=5).train(stopped, accumulating(5, epochs=4), tmp_path / "cut")
+    assert Lessons(size=5).train(resumed, accumulating(5, epochs=4), tmp_path / "cut") == record
+    assert same(resumed, whole)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_fewer_batches_than_are_accumulated_still_train(epochs: int, tmp_path: Path) -> None:
+    taught = plain()
+    Lessons(size=5).train(taught, accumulating(100, epochs), tmp_path)
+    assert not close(taught, plain())
+
+
+def test_the_rate_and_the_losses_schedules_follow_the_steps_taken(tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    class Noting(Pupil):
+        def forward(self, batch: Bars, progress: float) -> Tensor:
+            seen.append(progress)
+            return super().forward(batch, progress)
+
+    course = Course(Lessons(size=5), 12, lambda: 0.5, tmp_path / "checkpoint.pt", lambda *_: None)
+    fit(Noting(plain()), accumulating(5), course)
+    assert seen == [step / 6 for step in range(6) for _ in range((5, 5, 2)[step % 3])]
+
+
+def kinds(student: nn.Module) -> set[tuple[bool, torch.dtype]]:
+    """Of what the first layer of ``student`` gives from now on: whether it was in training, and the type."""
+    found: set[tuple[bool, torch.dtype]] = set()
+    first = next(each for each in student.modules() if isinstance(each, nn.Conv2d))
+    first.register_forward_hook(lambda module, _inputs, output: found.add((module.training, output.dtype)))
+    return found
+
+
+def test_each_training_of_a_process_has_the_precision_that_it_asks_for(tmp_path: Path) -> None:
+    students = {name: model() for name in ("short", "whole", "short again")}
+    seen = {name: kinds(student) for name, student in students.items()}
+    for name, student in students.items():
+        precision = "float32" if name == "whole" else "bfloat16"
+        Lessons().train(student, replace(schedule(), precision=precision), tmp_path / name)  # type: ignore[arg-type]
+    assert seen["short"] == seen["short again"] == {(True, torch.bfloat16), (False, torch.float32)}
+    assert seen["whole"] == {(True, torch.float32), (False, torch.float32)}
+    assert same(students["short"], students["short again"])
+    assert not same(students["short"], students["whole"])
+    assert all(each.dtype == torch.float32 for each in students["short"].parameters())

@@ -40,13 +40,16 @@ finetune   Train on the labels alone.
 export     Write the float student, and the teacher to compare with, in the formats that are shipped.
 quantize   Make INT8 of each format with its own runtime's quantizer.
 """
-METHODS = ["auto", "min-max", "percentile", "entropy", "moving-average", "mse", "dynamic", "smoothed"]
+METHODS = ["auto", "min-max", "percentile", "entropy", "mse", "dynamic", "smoothed", "weight-only"]
 QUANTIZE = f"""\
 [[stages]]
 use = "quantize"
 mode                 'auto' | 'static' | 'dynamic' | 'weight-only' default 'auto'
 method               {" | ".join(map(repr, METHODS))} default 'auto'
 max_drop             float                                        default 0.01
+granularity          'per-channel' | 'per-tensor'                 default 'per-channel'
+keep_float           list of str                                  default []
+io                   'float' | 'int8' | 'uint8'                   default 'float'
 target_isa           'arm64' | 'x86-vnni' | 'x86'                 default none
 calibration_samples  int                                          default 300
 temperature          bool                                         default False

@@ -87,6 +87,13 @@ def test_columns_can_have_other_names_and_a_named_one_must_be_there(folder: Path
     assert error.hint.startswith("did you mean 'sim'?")
 
 
+def test_texts_out_of_the_domain_of_vectors_are_refused_before_anything_is_read(folder: Path) -> None:
+    with pytest.raises(BadInputError) as caught:
+        source(config(folder, test="no-such.csv", out_of_domain="more.tsv"), EMBED)
+    assert caught.value.message.startswith("[data] out_of_domain: found texts for text-embedding, expected them with ")
+    assert caught.value.hint == "leave out_of_domain out; texts to learn from are unlabelled"
+
+
 def test_a_score_that_is_no_number_is_refused(folder: Path) -> None:
     (folder / "pairs.csv").write_text("query,document,score\na,b,1\nc,d,high\n")
     assert refused(folder, EMBED, test="pairs.csv").message.endswith(

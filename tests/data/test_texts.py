@@ -106,6 +106,14 @@ def test_embeddings_are_scored_on_pairs() -> None:
     assert "found no pairs, expected queries and documents" in refused(REVIEWS, "text-embedding")
 
 
+def test_texts_out_of_the_domain_are_refused_where_nothing_tells_them_from_others() -> None:
+    message = refused(replace(SEARCH, out_of_domain=Texts(["more"])), "text-embedding")
+    assert message == (
+        "data set 'search', split 'out_of_domain': found texts for text-embedding, expected them with "
+        "text-classification alone: they are told from test texts by a model's confidence, and vectors have none"
+    )
+
+
 def test_the_digest_changes_with_everything_that_is_learned_from() -> None:
     changed = (
         REVIEWS,

@@ -40,7 +40,7 @@ def smoothed(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def int8(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("int8") / "int8.onnx"
-    onnx_dynamic.quantize(encoder, path, "dynamic", "x86-vnni")
+    onnx_dynamic.quantize(encoder, path, "x86-vnni")
     return path
 
 
@@ -62,7 +62,7 @@ def test_nothing_else_is_left_in_the_folder(int8: Path) -> None:
 
 
 def test_without_vnni_weights_keep_to_seven_bits(encoder: Path, int8: Path, tmp_path: Path) -> None:
-    onnx_dynamic.quantize(encoder, tmp_path / "x86.onnx", "dynamic", "x86")
+    onnx_dynamic.quantize(encoder, tmp_path / "x86.onnx", "x86")
     assert largest(tmp_path / "x86.onnx") <= 64
     assert largest(int8) == 127
 
@@ -78,7 +78,7 @@ def test_smoothing_changes_nothing_in_float(smoothed: Path, reference: np.ndarra
 
 
 def test_smoothing_keeps_more_in_int8(smoothed: Path, int8: Path, tmp_path: Path, reference: np.ndarray) -> None:
-    onnx_dynamic.quantize(smoothed, tmp_path / "int8.onnx", "dynamic", "x86-vnni")
+    onnx_dynamic.quantize(smoothed, tmp_path / "int8.onnx", "x86-vnni")
     assert away(tmp_path / "int8.onnx", reference) < 0.5 * away(int8, reference)
 
 

@@ -15,9 +15,10 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from edgekd.algorithms.ranges import METHODS, Histogram, disagreement, mse
+from edgekd.algorithms.sensitivity import relative_errors
 from edgekd.errors import BadInputError, StageError
 from edgekd.models import quiet
-from edgekd.quantizers import onnx_static
+from edgekd.quantizers import onnx_static, sensitivity
 from edgekd.quantizers.onnx_static import left_float, observe, observe_halves, prepare, quantize
 from edgekd.stages import export_onnx
 
@@ -258,3 +259,29 @@ def test_a_file_that_onnxruntime_cannot_run_is_a_failure_of_the_stage(source: Pa
     wrong = {"images": np.zeros((2, 3, SIZE, SIZE), np.float64)}
     with pytest.raises(StageError, match="onnxruntime can't run it"):
         onnx_static.observe(source, wrong)
+
+
+def test_the_node_whose_output_is_ruined_is_the_most_sensitive(source: Path, ranges: Ranges, tmp_path: Path) -> None:
+    first, second = (each for each in onnx_static.operators(source) if "conv" in each.name.lower())
+    narrow = {**ranges, second.output: (0.0, ranges[second.output][1] / 50)}
+    quantize(source, tmp_path / "narrow.onnx", narrow, isa="x86-vnni")
+    order = sensitivity.of_onnx(source, tmp_path / "narrow.onnx", images())
+    assert first.name in order
+    assert order[0] == second.name
+
+
+def test_an_int8_file_holds_nearly_what_the_float_file_does(source: Path, ranges: Ranges, tmp_path: Path) -> None:
+    quantize(source, tmp_path / "fine.onnx", ranges, isa="x86-vnni")
+    names = {each.output for each in onnx_static.operators(source)}
+    floats, fine = (list(onnx_static.tensors(path, names, images(4))) for path in (source, tmp_path / "fine.onnx"))
+    assert floats[0].keys() == fine[0].keys() == names
+    assert 0 < max(relative_errors(zip(floats, fine, strict=True)).values()) < 0.01
+
+
+def test_a_node_in_float_has_its_activation_in_float_too(source: Path, ranges: Ranges, tmp_path: Path) -> None:
+    first = next(each for each in onnx_static.operators(source) if "conv" in each.name.lower())
+    quantize(source, tmp_path / "kept.onnx", ranges, isa="x86-vnni", keep_float=[first.name])
+    nodes = {each.name: each for each in onnx.load(tmp_path / "kept.onnx").graph.node}
+    activation = next(each for each in nodes.values() if nodes[first.name].output[0] in each.input)
+    assert activation.op_type in ("Relu", "Clip")
+    assert activation.output[0] == first.output

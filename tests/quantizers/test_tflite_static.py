@@ -17,7 +17,7 @@ from torch import nn
 from edgekd.algorithms.ranges import METHODS, Histogram, disagreement, mse
 from edgekd.errors import BadInputError, MissingExtraError, StageError
 from edgekd.models import quiet
-from edgekd.quantizers import tflite_static
+from edgekd.quantizers import sensitivity, tflite_static
 from edgekd.quantizers.tflite_static import left_float, observe, observe_halves, scale_and_zero_point
 from edgekd.runtimes.tflite import describe
 from edgekd.stages import export_tflite
@@ -176,13 +176,12 @@ def test_every_method_stays_near_float(source: Path, seen: dict[str, Histogram],
     assert np.ptp(scores, axis=0).min() > 0.1  # they do differ
 
 
-def test_weights_by_error_are_clipped_and_have_no_more_of_it(source: Path, ranges: Ranges, tmp_path: Path) -> None:
-    extremes, by_error = (quantize(source, tmp_path, ranges, weights_by_error=choice) for choice in (False, True))
-    pairs = [(weight_steps(by_error)[name], step) for name, step in weight_steps(extremes).items()]
-    assert all((clipped <= step * 1.0001).all() for clipped, step in pairs)
-    assert any((clipped < step * 0.9999).any() for clipped, step in pairs)
-    least, most = sorted(error(weights(source), weights(path)) for path in (by_error, extremes))
-    assert 0 < least <= most < least * 1.02  # its formula is for many values, and a channel here has 16 to 72
+def test_weights_have_a_scale_for_each_channel_or_one_for_all(source: Path, ranges: Ranges, tmp_path: Path) -> None:
+    channels, whole = (quantize(source, tmp_path, ranges, per_channel=choice) for choice in (True, False))
+    assert min(len(steps) for steps in weight_steps(channels).values()) > 1
+    assert {len(steps) for steps in weight_steps(whole).values()} == {1}
+    fine, coarse = (error(weights(source), weights(path)) for path in (channels, whole))
+    assert 0 < fine < coarse
 
 
 def error(exact: dict[bytes, np.ndarray], rounded: dict[bytes, np.ndarray]) -> float:
@@ -256,7 +255,7 @@ def test_operators_can_stay_in_float(source: Path, ranges: Ranges, tmp_path: Pat
 
 def test_a_single_operator_can_stay_in_float(source: Path, ranges: Ranges, tmp_path: Path) -> None:
     first, second = (each.name for each in describe(source).operators if each.kind == "conv")
-    made = describe(quantize(source, tmp_path, ranges, keep_float=[second], weights_by_error=True))
+    made = describe(quantize(source, tmp_path, ranges, keep_float=[second]))
     assert {each.name.split("_quantized")[0]: each.int8 for each in made.operators if each.kind == "conv"} == {
         first: True,
         second: False,
@@ -305,3 +304,14 @@ def with_log_softmax(source: Path) -> bytes:
         if code.builtinCode == schema.BuiltinOperator.SOFTMAX:
             code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.LOG_SOFTMAX
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def test_the_operator_whose_weights_are_ruined_is_the_most_sensitive(
+    source: Path, ranges: Ranges, tmp_path: Path
+) -> None:
+    _, second = (each.name for each in describe(source).operators if each.kind == "conv")
+    narrow = {**ranges, second: (0.0, ranges[second][1] / 50)}  # nearly all of its output is clipped
+    made = quantize(source, tmp_path, narrow)
+    assert sensitivity.of_tflite(source, made, images())[0] == second
+    kept = quantize(source, tmp_path, narrow, keep_float=[second])
+    assert sensitivity.of_tflite(source, kept, images())[0] != second

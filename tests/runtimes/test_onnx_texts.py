@@ -24,7 +24,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def int8(encoder: Path) -> Path:
-    onnx_dynamic.quantize(encoder, encoder.parent / "int8.onnx", "dynamic", "arm64")
+    onnx_dynamic.quantize(encoder, encoder.parent / "int8.onnx", "arm64")
     return encoder.parent / "int8.onnx"
 
 

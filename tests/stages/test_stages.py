@@ -23,12 +23,10 @@ from edgekd.models.predicting import TorchModel, check_outputs, open_model
 from edgekd.models.running import outputs_of
 from edgekd.runtimes import BY_KIND, for_file
 from edgekd.stages import (
-    STAGES,
     distill,
     evaluate,
     finetune,
     prune,
-    quantize_onnx,
     shift,
     student,
     teacher,
@@ -179,24 +177,6 @@ def test_a_student_for_other_classes_is_refused(context: Context) -> None:
 def test_a_model_that_cannot_take_the_images_is_refused(context: Context) -> None:
     with pytest.raises(BadInputError, match=r"the teacher can't take an input of shape \(1, 3, 12, 12\): "):
         check_outputs(TorchModel(torch.nn.Linear(7, 3)), context.task(), "teacher")
-
-
-def test_a_method_that_a_quantizer_lacks_is_refused(artifact: Making, context: Context) -> None:
-    config = quantize_onnx.Config(method="mse", isa="arm64", machine="here")
-    with pytest.raises(BadInputError, match="quantize: found the method 'mse' for onnxruntime") as caught:
-        quantize_onnx.run((artifact("onnx_float"), artifact("calibration")), config, context)
-    assert caught.value.hint == "known: entropy, min-max, percentile"
-
-
-@pytest.mark.parametrize("kind", ["onnx_int8", "tflite_int8"])
-def test_a_named_method_is_the_only_one_tried(kind: str, artifact: Making, context: Context) -> None:
-    form = kind.removesuffix("_int8")
-    stage = STAGES[f"quantize_{form}"]
-    config = stage.Config(method="min-max", isa="x86", machine="here")
-    product = stage.run((artifact(f"{form}_float"), artifact("calibration")), config, context)
-    assert product.facts["method"] == "min-max"
-    assert list(product.facts["candidates"]) == ["min-max"]
-    assert product.path.parent == context.scratch
 
 
 def test_evaluation_scores_every_test_image(artifact: Making, context: Context) -> None:

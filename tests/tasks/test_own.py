@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from edgekd.errors import BadInputError
-from edgekd.tasks import TaskData, named, outputs_of
+from edgekd.tasks import TaskData, named, outputs_of, own
 from edgekd.tasks.base import Outputs
-from edgekd.tasks.own import OwnConfig
+from edgekd.tasks.own import OwnConfig, repeated
 
 MODULE = """\
     import numpy as np
@@ -20,6 +20,7 @@ MODULE = """\
 
     class Mine(Task):
         metric = "mean length"
+        problems = ("one sensor failed",)
         outputs = Outputs.VECTORS
 
         def count(self, split):
@@ -58,6 +59,59 @@ def test_the_function_gets_what_the_data_table_holds_besides(mine: str, tmp_path
     task = opened(f"{mine}:task", tmp_path, selection=2, outputs="vectors", size=1)
     assert (task.metric, task.selection, task.row, task.classes) == ("mean length", 2, "row", ())
     assert task.rows(0).selection.tolist() != task.rows(0).fit.tolist()
+
+
+def repeating(train: list[list[float]], test: list[list[float]]) -> Any:
+    """A task whose inputs are rows of two tensors; it notes how many rows are read at once."""
+    from edgekd.tasks.base import Arrays, Rows, Scored, Split, Task
+
+    class Repeating(Task):
+        metric, row = "nothing", "window"
+        most = 0
+
+        def count(self, split: Split) -> int:
+            return len(self.of(split))
+
+        def inputs(self, split: Split, rows: Rows, view: int = 0) -> Arrays:
+            assert view == 0
+            self.most = max(self.most, len(rows))
+            chosen = self.of(split)[rows]
+            return {"first": chosen[:, :1], "second": chosen[:, 1:]}
+
+        def score(self, outputs: Any) -> Scored:
+            raise NotImplementedError
+
+        def of(self, split: Split) -> Any:
+            return np.asarray({"train": train, "test": test}.get(split, []), np.float32)
+
+    return Repeating()
+
+
+def test_test_rows_all_of_whose_inputs_are_a_training_rows_are_counted() -> None:
+    task = repeating([[0, 1], [2, 3], [4, 5]], [[4, 0], [2, 3], [0, 1], [1, 0]])
+    (said,) = repeated(task)
+    assert said == (
+        "2 of 4 test windows occur in training too (the first: test window 1, training window 1); they were kept"
+    )
+    assert task.most == 1, "rows are read one by one"
+    assert repeated(repeating([[0, 1]], [[1, 0]])) == ()
+
+
+def test_rows_are_not_compared_where_there_are_too_many_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "MOST_COMPARED", 3)
+    task = repeating([[0, 1], [2, 3]], [[0, 1], [2, 3]])
+    assert repeated(task) == (
+        "test windows that occur in training too were not looked for: found 4 windows, more than 3",
+    )
+    assert task.most == 0
+
+
+def test_what_is_repeated_stands_beside_the_tasks_own_notes(mine: str, tmp_path: Path) -> None:
+    task = opened(f"{mine}:task", tmp_path, outputs="vectors")
+    assert task.notes() == (
+        "one sensor failed",
+        "4 of 4 test rows occur in training too (the first: test row 0, training row 0); they were kept",
+    )
 
 
 def test_options_and_code_decide_the_digest(mine: str, tmp_path: Path) -> None:

@@ -63,10 +63,22 @@ class Terms(nn.Module):
             for loss in self.losses:
                 weight = loss.weight_at(progress)
                 if weight > 0:
-                    value = TERMS[loss.use](loss.config, self._project(loss, batch), progress)
+                    value = self._term(loss, batch, progress)
                     total = total + weight * value
                     each[loss.use] = value.detach()
         return total, each
+
+    def term(self, loss: Loss, signals: Signals) -> Tensor:
+        """Return ``loss`` alone, without its weight, at the beginning of the training.
+
+        Raises:
+            ValueError: as above.
+
+        """
+        return self._term(loss, signals.as_targets(), 0.0)
+
+    def _term(self, loss: Loss, batch: Signals, progress: float) -> Tensor:
+        return TERMS[loss.use](loss.config, self._project(loss, batch), progress)
 
     def _project(self, loss: Loss, batch: Signals) -> Signals:
         """Bring what ``loss`` looks at to the teacher's width."""

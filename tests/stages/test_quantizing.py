@@ -1,0 +1,90 @@
+"""How INT8 is chosen: methods, modes, operators that return to float, and what a file takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from edgekd.algorithms.ranges import Histogram
+from edgekd.artifact import Artifact
+from edgekd.errors import BadInputError
+from edgekd.stages import STAGES, quantize_onnx
+from edgekd.stages.base import Context
+from edgekd.stages.static_ranges import Observed
+from edgekd.targets.isa import host_isa
+
+Making = Callable[[str], Artifact]
+
+
+def test_a_method_that_a_quantizer_lacks_is_refused(artifact: Making, context: Context) -> None:
+    config = quantize_onnx.Config(method="smoothed", isa="arm64", machine="here")
+    with pytest.raises(BadInputError, match="quantize: found the method 'smoothed' for onnxruntime") as caught:
+        quantize_onnx.run((artifact("onnx_float"), artifact("calibration")), config, context)
+    assert caught.value.hint == "known: entropy, min-max, mse, percentile, weight-only"
+
+
+@pytest.mark.parametrize("kind", ["onnx_int8", "tflite_int8"])
+def test_a_named_method_is_the_only_one_tried(kind: str, artifact: Making, context: Context) -> None:
+    form = kind.removesuffix("_int8")
+    stage = STAGES[f"quantize_{form}"]
+    config = stage.Config(method="min-max", isa="x86", machine="here")
+    product = stage.run((artifact(f"{form}_float"), artifact("calibration")), config, context)
+    assert product.facts["method"] == "min-max"
+    assert list(product.facts["candidates"]) == ["min-max"]
+    assert product.path.parent == context.scratch
+
+
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+def test_operators_return_to_float_until_little_enough_is_lost(
+    form: str, artifact: Making, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With activations cut to almost nothing the file is useless; with enough operators in float it is itself again."""
+    monkeypatch.setattr(Observed, "ranges", lambda self, _method: dict.fromkeys(self.tensors, (0.0, 0.01)))
+    stage = STAGES[f"quantize_{form}"]
+    config = stage.Config(mode="static", method="min-max", max_drop=0.02, isa=host_isa(), machine="here")
+    product = stage.run((artifact(f"{form}_float"), artifact("calibration")), config, context)
+    candidates = product.facts["candidates"]
+    first, *reverted = candidates
+    assert first == "min-max"
+    assert candidates[first]["drop"]["point"] > 0.02
+    assert product.facts["method"] in reverted
+    assert candidates[product.facts["method"]]["drop"]["point"] <= 0.02
+    assert all(name.endswith("in float") for name in reverted)
+    assert len(reverted) <= 5  # bisection
+
+
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+def test_weights_alone_can_be_quantized(form: str, artifact: Making, context: Context) -> None:
+    stage = STAGES[f"quantize_{form}"]
+    config = stage.Config(mode="weight-only", isa="arm64", machine="here")
+    product = stage.run((artifact(f"{form}_float"), artifact("calibration")), config, context)
+    assert list(product.facts["candidates"]) == ["weight-only"]
+    assert product.facts["mode"] == "weight-only"
+    assert product.facts["candidates"]["weight-only"]["cosine"] > 0.999
+
+
+@pytest.mark.parametrize("ends", ["int8", "uint8"])
+def test_a_tflite_file_can_take_and_give_whole_numbers(ends: str, artifact: Making, context: Context) -> None:
+    stage = STAGES["quantize_tflite"]
+    config = stage.Config(method="min-max", io=ends, isa="arm64", machine="here")
+    product = stage.run((artifact("tflite_float"), artifact("calibration")), config, context)
+    (taken,), (given,) = product.facts["ends"]["input"], product.facts["ends"]["output"]
+    assert taken["dtype"] == given["dtype"] == ends
+    assert taken["scale"] > 0
+    assert product.facts["candidates"]["min-max"]["cosine"] > 0.99
+    with pytest.raises(BadInputError, match=f"found io = '{ends}' with the mode 'weight-only', expected 'static'"):
+        stage.run(
+            (artifact("tflite_float"), artifact("calibration")),
+            config.model_copy(update={"mode": "weight-only", "method": "auto"}),
+            context,
+        )
+
+
+def test_an_unstable_tensor_is_named() -> None:
+    even, odd = (Histogram() for _ in range(2))
+    even.add(np.linspace(0, 1, 50))
+    odd.add(np.linspace(0, 9, 50))
+    observed = Observed.of({"same": even, "loud": even}, {"same": even, "loud": odd})
+    assert observed.unstable() == {"loud": pytest.approx(8 / 9, abs=0.02)}
