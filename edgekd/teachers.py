@@ -60,7 +60,7 @@ class StudentConfig(Frozen):
     hidden: Positive | None = None  # width, cut to the channels that matter most
     feed_forward: Positive | tuple[Positive, ...] | None = None  # neurons of each layer, or of one after the other
     heads: Positive | tuple[Positive, ...] | None = None  # attention heads, likewise
-    fit_texts: Annotated[int, Field(ge=0)] = 3000  # texts on which the blocks before a gap are fitted; 0: none are
+    fit_texts: Annotated[int, Field(ge=0)] = 0  # texts on which blocks that are cut, or before a gap, are fitted
     output_width: Positive | None = None  # by a linear layer, which starts as the teacher's principal components
     vocabulary: Literal["whole", "trimmed"] = "whole"  # trimmed: the tokens that the training texts use
     token_min_count: Positive = 1  # of a trimmed vocabulary: how often they must use a token

@@ -6,6 +6,10 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
+UNCOUNTED = (
+    *(nn.Conv1d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+    *(nn.RNNBase, nn.MultiheadAttention, nn.Bilinear),
+)
 STEPS = 40  # the share of channels grows by 1/40 a step, until the target is met
 
 
@@ -47,6 +51,11 @@ def output_layers(module: nn.Module, example: Tensor) -> list[nn.Module]:
         classes = module(example).shape[1]
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     return [layer for layer in layers if layer.weight.shape[0] == classes]
+
+
+def uncounted_layers(module: nn.Module) -> list[str]:
+    """The kinds of layers with weights whose multiply-accumulates aren't counted: what is kept of them isn't known."""
+    return sorted({type(layer).__name__ for layer in module.modules() if isinstance(layer, UNCOUNTED)})
 
 
 def multiply_accumulates(module: nn.Module, example: Tensor) -> int:

@@ -33,11 +33,17 @@ class Config(StepConfig, ViewsConfig):
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
     """Prune, recover, and keep the weights of the last epoch."""
-    from edgekd.algorithms.pruning import prune_channels
+    from edgekd.algorithms.pruning import prune_channels, uncounted_layers
     from edgekd.models import loading
     from edgekd.models.running import tensors
 
     module, spec = loading.load(inputs[0].path)
+    if uncounted := uncounted_layers(module):
+        raise BadInputError(
+            f"prune: found {', '.join(uncounted)}, expected two-dimensional convolutions and linear layers alone: "
+            "of others it isn't known how much work is left",
+            "leave the stage 'prune' out",
+        )
     before, after = prune_channels(
         module, tensors(context.task(inputs).representative())[0].contiguous(), config.macs_kept, config.round_to
     )

@@ -53,7 +53,7 @@ def trained(shop: Path, text: str) -> dict[str, Artifact]:
 
 
 def live(losses: str) -> str:
-    plain = phrases.EMBEDDING.replace("[student]\n", "[student]\nfit_texts = 0\n")  # leaves more to be learned
+    plain = phrases.EMBEDDING
     return plain.replace('use = "distill"\n', f'use = "distill"\n{losses}')
 
 
@@ -81,12 +81,6 @@ def test_the_losses_inside_decide_what_is_learned_and_leave_nothing_behind(
     )
     assert first.keys() == second.keys() == start.keys(), "projections are thrown away"
     assert not all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_a_teachers_weights_stay_as_they_are(shop: Path, inside: dict[str, Artifact]) -> None:
-    again = trained(shop, live(LOSSES))
-    assert again["teacher"].sha256 == inside["teacher"].sha256
-    assert again["student_float"].sha256 == inside["student_float"].sha256
 
 
 def test_the_maps_of_an_mpnet_are_learned_from_too(shop: Path) -> None:

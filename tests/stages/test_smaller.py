@@ -30,17 +30,19 @@ def start(shop: Path, student: str) -> Any:
 
 
 def test_blocks_before_a_gap_are_fitted(shop: Path) -> None:
-    first, last = start(shop, "layers = [0, 3]")["unexplained"]["feed_forward"]
+    first, last = start(shop, "layers = [0, 3]\nfit_texts = 3000")["unexplained"]["feed_forward"]
     assert 0 < first < 1
     assert 0 < last < 1
 
 
 def test_a_trimmed_student_is_fitted_to_what_the_teacher_makes_of_the_same_tokens(shop: Path) -> None:
-    whole = start(shop, "layers = 4\nfeed_forward = 40")["unexplained"]["feed_forward"]
-    trimmed = start(shop, 'layers = 4\nfeed_forward = 40\nvocabulary = "trimmed"')["unexplained"]["feed_forward"]
+    whole = start(shop, "layers = 4\nfeed_forward = 40\nfit_texts = 3000")["unexplained"]["feed_forward"]
+    trimmed = start(shop, 'layers = 4\nfeed_forward = 40\nfit_texts = 3000\nvocabulary = "trimmed"')["unexplained"][
+        "feed_forward"
+    ]
     assert trimmed == pytest.approx(whole, rel=1e-3)
 
 
-@pytest.mark.parametrize("student", ["fit_texts = 0", "fit_texts = 5", "hidden = 16"])
+@pytest.mark.parametrize("student", ["", "fit_texts = 5", "hidden = 16\nfit_texts = 3000"])
 def test_without_texts_or_with_channels_of_its_own_nothing_is_fitted(shop: Path, student: str) -> None:
     assert start(shop, f"layers = 2\n{student}")["unexplained"] == {}

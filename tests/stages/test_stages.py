@@ -277,3 +277,12 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
 
 def test_every_kind_of_model_file_has_a_runtime() -> None:
     assert set(BY_KIND) == {Kind.ONNX, Kind.TFLITE}
+
+
+def test_layers_whose_work_is_not_counted_are_not_pruned(
+    artifact: Making, taught: Artifact, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekd.algorithms.pruning.UNCOUNTED", (torch.nn.BatchNorm2d,))
+    config = prune.Config(epochs=1, macs_kept=0.5)
+    with pytest.raises(BadInputError, match="prune: found BatchNorm2d, expected two-dimensional convolutions"):
+        prune.run((artifact("student_start"), outputs(taught, context)), config, context)
