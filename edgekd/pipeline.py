@@ -12,7 +12,7 @@ from edgekd.data.views import AugmentConfig
 from edgekd.device import budget_limits
 from edgekd.errors import BadInputError, nearest
 from edgekd.limits import Limit
-from edgekd.stages import distill, finetune, prune
+from edgekd.stages import calibration, distill, finetune, prune
 from edgekd.stages.quantizing import Granularity, Io, Method, Mode
 from edgekd.stages.teacher_outputs import CacheConfig
 from edgekd.targets.isa import Isa
@@ -47,7 +47,7 @@ class QuantizeStep(Frozen):
     keep_float: tuple[str, ...] = ()  # operators ('Softmax'), or single ones by their names in the float file
     io: Io = "float"  # what a static TFLite file takes and gives
     target_isa: Isa | None = None  # default: the device's
-    calibration_samples: Annotated[int, Field(ge=1)] = 300
+    calibration_samples: Annotated[int, Field(ge=calibration.LEAST)] = 300
     temperature: bool = False  # fit a temperature to the INT8 logits, for probabilities that can be relied on
 
 

@@ -10,6 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edgekd.errors import BadInputError
+
+QUANTIZED = (
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "MatMulInteger",
+    "ConvInteger",
+    "QLinearConv",
+)
 CONTRIBUTED = "com.microsoft"  # onnxruntime's own operators
 
 
@@ -137,6 +147,29 @@ class Editor:
         for node in self.model.graph.node:
             for name in dict.fromkeys(node.input):
                 self._users[name].append(node)
+
+
+def refuse_unfit(path: Path) -> None:
+    """Refuse a file that can't be quantized: one that is already, or has weights that are not finite.
+
+    Raises:
+        BadInputError: with the first operator or weight.
+
+    """
+    editor = Editor.open(path)
+    for node in editor.nodes:
+        if node.op_type in QUANTIZED:
+            raise BadInputError(
+                f"quantize: found {node.op_type} ({node.name}) in {path}, expected float: it is quantized already"
+            )
+    for name in editor.constants:
+        values = editor.constant(name)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            broken = int((~np.isfinite(values)).sum())
+            raise BadInputError(
+                f"quantize: found {broken} of {values.size} values of {name!r} in {path} that are NaN or infinite",
+                "train again with a lower learning rate",
+            )
 
 
 def attribute(node: Any, name: str, default: Any = None) -> Any:

@@ -235,7 +235,9 @@ def _quantized(model: Any, ranges: Mapping[str, Range], kept: Collection[str], i
         op_types_to_quantize=sorted(_operators() - set(kept)),
         extra_options={},
     )
-    return quantizer.quantize_model()
+    quantizer.quantize_model()
+    quantizer.model.topological_sort()  # it adds its nodes behind those that read them
+    return quantizer.model.model
 
 
 def _operators() -> set[str]:

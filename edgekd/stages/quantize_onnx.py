@@ -31,9 +31,11 @@ class Config(QuantizeConfig):
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
     """Write ``model.onnx`` in INT8, by the fastest recipe that loses little enough or by the one that is named."""
     from edgekd.models import quiet
+    from edgekd.quantizers.onnx_editing import refuse_unfit
 
     source, rows = inputs[0].path, calibration.part(inputs[1], "calibration")
     facts: dict[str, Any] = {"isa": config.isa}
+    refuse_unfit(source)
     with quiet.frameworks():
         if MASK in rows:
             known = _dynamic(source, rows)
@@ -87,4 +89,4 @@ def _weight_only(source: Path, config: Config) -> Recipe:
     def build(target: Path, _isa: Isa, keep_float: Sequence[str]) -> None:
         onnx_weights.quantize(source, target, keep_float, per_channel=config.granularity == "per-channel")
 
-    return Recipe("weight-only", "weight-only", build)
+    return Recipe("weight-only", "weight-only", build, last_resort=True)

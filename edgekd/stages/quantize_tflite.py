@@ -78,4 +78,4 @@ def _by_weights(mode: str, source: Path, config: Config) -> Recipe:
             source, target, mode, per_channel=config.granularity == "per-channel", keep_float=keep_float
         )
 
-    return Recipe(mode, mode, build)
+    return Recipe(mode, mode, build, last_resort=mode == "weight-only")

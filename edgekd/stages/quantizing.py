@@ -56,6 +56,7 @@ class Recipe:
     mode: str
     build: Build
     order: Order | None = None  # of what it quantized, by how much is lost: these can return to float
+    last_resort: bool = False  # tried where all others lose too much
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,20 @@ class Bench:
 
     @cached_property
     def reference(self) -> npt.NDArray[Any]:
-        """The float model's outputs on them."""
-        return self._outputs(self.source)
+        """The float model's outputs on them.
+
+        Raises:
+            BadInputError: some are NaN or infinite.
+
+        """
+        found = self._outputs(self.source)
+        broken = int((~np.isfinite(found)).any(1).sum())
+        if broken:
+            raise BadInputError(
+                f"quantize: found outputs of the float model that are not finite, for {broken} of {len(found)} rows",
+                "look for NaN or infinite weights; a lower learning rate may keep the training from diverging",
+            )
+        return found
 
     def trial(self, recipe: Recipe, path: Path) -> Trial:
         """Run what the recipe made."""
@@ -123,16 +136,23 @@ def choose(
     that is the speed of the same recipe made for this one. Every candidate stands in the facts.
     """
     bench = Bench(inputs[0].path, inputs[1], runner, context.threads, config.max_drop)
+    first = [each for each in recipes if not each.last_resort] or recipes
     trials = []
-    for number, recipe in enumerate(recipes, 1):
+    for number, recipe in enumerate(first, 1):
         trials.append(_tried(recipe, config, bench, context))
-        context.progressed(number, len(recipes), recipe.name)
-    if all(each.drop.point > config.max_drop for each in trials):
+        context.progressed(number, len(first), recipe.name)
+    if not _good_enough(trials, config):
         trials += _with_operators_in_float(trials, config, bench, context)
+    if not _good_enough(trials, config):
+        trials += [_tried(each, config, bench, context) for each in recipes if each not in first]
     times = _times(trials, bench, config)
     facts = _chosen(trials, times, config)
     path = next(each.path for each in trials if each.recipe.name == facts["method"])
     return Product(path.rename(context.scratch / f"model{path.suffix}"), {**facts, "held_out": len(bench.held_out)})
+
+
+def _good_enough(trials: Sequence[Trial], config: QuantizeConfig) -> bool:
+    return any(each.drop.point <= config.max_drop for each in trials)
 
 
 def _tried(recipe: Recipe, config: QuantizeConfig, bench: Bench, context: Context) -> Trial:

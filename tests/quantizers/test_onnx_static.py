@@ -285,3 +285,13 @@ def test_a_node_in_float_has_its_activation_in_float_too(source: Path, ranges: R
     activation = next(each for each in nodes.values() if nodes[first.name].output[0] in each.input)
     assert activation.op_type in ("Relu", "Clip")
     assert activation.output[0] == first.output
+
+
+def test_each_node_comes_after_those_whose_outputs_it_reads(source: Path, ranges: Ranges, tmp_path: Path) -> None:
+    quantize(source, tmp_path / "int8.onnx", ranges, isa="arm64")
+    made = onnx.load(tmp_path / "int8.onnx")
+    onnx.checker.check_model(made)
+    known = {each.name for each in (*made.graph.input, *made.graph.initializer)}
+    for node in made.graph.node:
+        assert set(filter(None, node.input)) <= known, node.name
+        known |= set(node.output)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,10 +15,12 @@ import pytest
 from edgekd.algorithms.ranges import Histogram
 from edgekd.artifact import Artifact
 from edgekd.errors import BadInputError
-from edgekd.stages import STAGES, quantize_onnx
+from edgekd.quantizers.onnx_editing import Editor
+from edgekd.stages import STAGES, calibration, quantize_onnx
 from edgekd.stages.base import Context
 from edgekd.stages.static_ranges import Observed
 from edgekd.targets.isa import host_isa
+from edgekd.tasks.image_classification import ImageClassification
 
 Making = Callable[[str], Artifact]
 
@@ -50,6 +57,7 @@ def test_operators_return_to_float_until_little_enough_is_lost(
     assert first == "min-max"
     assert candidates[first]["drop"]["point"] > 0.02
     assert product.facts["method"] in reverted
+    assert "weight-only" not in candidates  # the last resort
     assert candidates[product.facts["method"]]["drop"]["point"] <= 0.02
     assert all(name.endswith("in float") for name in reverted)
     assert len(reverted) <= 5  # bisection
@@ -62,7 +70,20 @@ def test_weights_alone_can_be_quantized(form: str, artifact: Making, context: Co
     product = stage.run((artifact(f"{form}_float"), artifact("calibration")), config, context)
     assert list(product.facts["candidates"]) == ["weight-only"]
     assert product.facts["mode"] == "weight-only"
-    assert product.facts["candidates"]["weight-only"]["cosine"] > 0.999
+    assert 0.999 < product.facts["candidates"]["weight-only"]["cosine"] < 1
+
+
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+def test_weights_alone_are_the_last_resort(
+    form: str, artifact: Making, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Observed, "ranges", lambda self, _method: dict.fromkeys(self.tensors, (0.0, 0.01)))
+    monkeypatch.setattr("edgekd.stages.quantizing.fewest", lambda _most, _holds: None)
+    stage = STAGES[f"quantize_{form}"]
+    config = stage.Config(max_drop=0.02, isa=host_isa(), machine="here")
+    product = stage.run((artifact(f"{form}_float"), artifact("calibration")), config, context)
+    assert product.facts["method"] == "weight-only"
+    assert list(product.facts["candidates"]) == ["min-max", "percentile", "entropy", "mse", "weight-only"]
 
 
 @pytest.mark.parametrize("ends", ["int8", "uint8"])
@@ -88,3 +109,56 @@ def test_an_unstable_tensor_is_named() -> None:
     odd.add(np.linspace(0, 9, 50))
     observed = Observed.of({"same": even, "loud": even}, {"same": even, "loud": odd})
     assert observed.unstable() == {"loud": pytest.approx(8 / 9, abs=0.02)}
+
+
+def test_a_file_that_is_quantized_already_is_refused(artifact: Making, context: Context) -> None:
+    config = quantize_onnx.Config(isa="arm64", machine="here")
+    with pytest.raises(BadInputError, match=r"found \w+Linear \(.*expected float: it is quantized already"):
+        quantize_onnx.run((artifact("onnx_int8"), artifact("calibration")), config, context)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named(
+    value: float, artifact: Making, context: Context, tmp_path: Path
+) -> None:
+    editor = Editor.open(artifact("onnx_float").path)
+    name = max(editor.constants, key=lambda each: editor.constant(each).size)
+    values = editor.constant(name).copy()
+    values.flat[3] = value
+    editor.put(name, values)
+    editor.save(tmp_path / "broken.onnx")
+    broken = replace(artifact("onnx_float"), path=tmp_path / "broken.onnx")
+    config = quantize_onnx.Config(isa="arm64", machine="here")
+    with pytest.raises(BadInputError, match=f"found 1 of {values.size} values of '{name}' .* NaN or infinite"):
+        quantize_onnx.run((broken, artifact("calibration")), config, context)
+
+
+def calibrated(context: Context, images: Callable[[np.ndarray], np.ndarray], samples: int = 60) -> dict[str, Any]:
+    """Facts of a calibration set of training images that were changed."""
+    data = context.data.set
+    changed = replace(data, train=replace(data.train, images=images(data.train.images.copy())))
+    task = ImageClassification(changed, 30)
+    given = SimpleNamespace(open=lambda _tokenizer, _scratch: task)
+    context.scratch.mkdir(parents=True, exist_ok=True)
+    made = calibration.run((), calibration.Config(samples=samples), replace(context, data=cast("Any", given)))
+    return dict(made.facts)
+
+
+def test_a_calibration_set_of_one_picture_is_refused(context: Context) -> None:
+    with pytest.raises(BadInputError, match="calibration: found 60 training images that are all the same"):
+        calibrated(context, np.zeros_like)
+
+
+def test_values_beyond_the_calibration_set_are_told(context: Context) -> None:
+    assert not calibrated(context, lambda images: images)["problems"]
+    rows = context.task().rows(context.seed).selection
+
+    def louder(images: np.ndarray) -> np.ndarray:
+        images[...] //= 2
+        images[rows] += 100
+        return images
+
+    (problem,) = calibrated(context, louder)["problems"]
+    assert re.fullmatch(
+        r"[\d.]+% of the values of 'image' in other training rows lie beyond the calibration set's", problem
+    )

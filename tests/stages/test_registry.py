@@ -39,7 +39,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "finetune": ({**TEACHING, "losses": [{"use": "labels"}]}, {"losses": [{"use": "labls"}]}),
     "export_onnx": ({}, {"opset": 18}),
     "export_tflite": ({}, {"opset": 18}),
-    "calibration": ({"samples": 10}, {"samples": 0}),
+    "calibration": ({"samples": 16}, {"samples": 15}),
     "quantize_onnx": ({"isa": "arm64", "machine": "m"}, {"method": "magic"}),
     "quantize_tflite": ({"isa": "x86", "machine": "m"}, {"isa": "mips"}),
     "evaluate": ({"shares": [1, 2], "temperature": True}, {"temperature": 1.5}),
