@@ -8,6 +8,7 @@ from typing import Any
 from edgekd.evidence import Findings
 from edgekd.judge import Check, Verdict
 from edgekd.profile.measurement import Interval, Provenance
+from edgekd.report import figure
 from edgekd.report.model import CandidateRow
 
 
@@ -85,7 +86,9 @@ def candidate_rows(found: Findings) -> Iterator[CandidateRow]:
 
 
 def notes(found: Findings) -> Iterator[str]:
-    """How fast the INT8 files are beside their float versions, measured in turns."""
+    """How fast the INT8 files are beside their float versions, measured in turns, and what else is to be known."""
+    if not figure.possible():
+        yield figure.MISSING
     for name in found.shipped:
         facts = found.files[name].facts
         made_for, faster = facts.get("isa"), facts["faster"]

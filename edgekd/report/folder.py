@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from edgekd.report import figure
 from edgekd.report.model import Report
 
 
@@ -27,6 +28,8 @@ def write(report: Report, files: Mapping[str, Path], root: Path) -> Path:
             (partial / place).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, partial / place)
         (partial / "report.json").write_text(to_json(report), encoding="utf-8")
+        if report.candidates and figure.possible():
+            figure.draw(report, partial / figure.NAME)
         run = _put_in_place(partial, parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
