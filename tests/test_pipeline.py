@@ -52,7 +52,7 @@ def test_the_default_pipeline_loads_and_has_its_teacher() -> None:
         ("[augment]", "[augmnt]", "found the unknown key 'augmnt'", "did you mean 'augment'"),
         ("flip = true", "flop = true", "found the unknown key 'augment.flop'", "did you mean 'flip'?"),
         ("epochs = 30", "epoch = 30", "found the unknown key 'stages.0.epoch'", "did you mean 'epochs'?"),
-        ("macs_kept", "macs_keep", "found the unknown key 'stages.1.macs_keep'", "did you mean 'macs_kept'?"),
+        ("macs_kept", "macs_keep", "found the unknown key 'stages.1.macs_keep'", "did you mean 'macs_kept'"),
         ('"distill"', '"distil"', "found the stage 'distil'", "did you mean 'distill'?"),
         ('"image-classification"', '"image-clasification"', "found the task 'image-clasif", "'image-classification'"),
         ("macs_kept = 0.75", "macs_kept = 1.5", "stages.1.macs_kept: found 1.5: Input should be less than 1", ""),

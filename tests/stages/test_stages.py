@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from workshop import Built
 
@@ -286,3 +287,30 @@ def test_layers_whose_work_is_not_counted_are_not_pruned(
     config = prune.Config(epochs=1, macs_kept=0.5)
     with pytest.raises(BadInputError, match="prune: found BatchNorm2d, expected two-dimensional convolutions"):
         prune.run((artifact("student_start"), outputs(taught, context)), config, context)
+
+
+def test_single_weights_are_zeroed_only_where_it_is_known_that_nothing_is_gained(
+    artifact: Making, taught: Artifact, context: Context
+) -> None:
+    with pytest.raises(ValidationError, match="no kernel of onnxruntime or TFLite gains from zeros"):
+        prune.Config(epochs=1, sparsity=0.5)
+    config = prune.Config(epochs=1, sparsity=0.5, acknowledge_no_speedup=True)
+    product = prune.run((artifact("student_start"), outputs(taught, context)), config, context)
+    weights = [value for name, value in load_file(product.path).items() if value.ndim > 1]
+    share = sum(int((value == 0).sum()) for value in weights) / sum(value.numel() for value in weights)
+    assert share == pytest.approx(0.5, abs=0.01)
+    assert product.facts["macs_after"] == product.facts["macs_before"]
+    assert "50% of the weights are zero, none is saved" in product.facts["summary"]
+
+
+@pytest.mark.parametrize("options", [{}, {"macs_kept": 0.5, "parameters_kept": 0.5}])
+def test_pruning_has_one_target(options: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="expected one of macs_kept, parameters_kept, sparsity"):
+        prune.Config(epochs=1, **options)
+
+
+def test_a_student_is_pruned_by_what_its_loss_depends_on(artifact: Making, taught: Artifact, context: Context) -> None:
+    config = prune.Config(epochs=1, parameters_kept=0.7, importance="taylor", ratios="global", round_to=4)
+    product = prune.run((artifact("student_start"), outputs(taught, context)), config, context)
+    before = sum(value.numel() for value in load_file(artifact("student_start").path).values())
+    assert sum(value.numel() for value in load_file(product.path).values()) < 0.75 * before
