@@ -295,3 +295,34 @@ def test_each_node_comes_after_those_whose_outputs_it_reads(source: Path, ranges
     for node in made.graph.node:
         assert set(filter(None, node.input)) <= known, node.name
         known |= set(node.output)
+
+
+def saturating(activations: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What an x86 without VNNI makes of uint8 (N, K) times int8 (K, M): VPMADDUBSW adds pairs in 16 bits, and clips."""
+    pairs = activations.astype(np.int32)[:, :, None] * weights.astype(np.int32)[None]
+    sums = pairs[:, 0::2] + pairs[:, 1::2]
+    return np.clip(sums, -(2**15), 2**15 - 1).sum(1)
+
+
+@pytest.mark.parametrize(("isa", "overflows"), [("x86", False), ("x86-vnni", True)])
+def test_weights_for_x86_without_vnni_do_not_saturate(isa: str, overflows: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """A crafted layer with the trap: large activations and large weights of one sign beside each other.
+
+    Files for VNNI, which adds in 32 bits, may fall into it elsewhere; that is why there are files for x86 alone.
+    """
+    weights = np.tile(np.float32([[1.0], [1.0], [-1.0], [-1.0]]), (4, 3))
+    rows = {"images": np.float32([[1.0, 0.98, 0.02, 0.0] * 4] * 2)}
+    product = helper.make_node("MatMul", ["images", "weights"], ["sums"], "product")
+    value = helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, [1, 16])
+    sums = helper.make_tensor_value_info("sums", onnx.TensorProto.FLOAT, [1, 3])
+    graph = helper.make_graph([product], "trap", [value], [sums], [numpy_helper.from_array(weights, "weights")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "f.onnx")
+    seen = observe(tmp_path / "f.onnx", rows)
+    quantize(tmp_path / "f.onnx", tmp_path / "int8.onnx", {name: mse(each) for name, each in seen.items()}, isa=isa)
+    stored = constants(tmp_path / "int8.onnx")
+    whole = next(values for values in stored.values() if values.shape == (16, 3))
+    scale, zero = steps(tmp_path / "int8.onnx")["images"]
+    levels = np.clip(np.rint(rows["images"] / scale) + zero, 0, 255)
+    exact = levels.astype(np.int64) @ whole.astype(np.int64)
+    assert (np.abs(saturating(levels, whole) - exact).max() > 0.2 * np.abs(exact).max()) == overflows
+    assert np.abs(run(tmp_path / "int8.onnx", rows) - run(tmp_path / "f.onnx", rows)).max() < 0.1
