@@ -12,11 +12,13 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from edgekd.algorithms.agreement import Agreement
 from edgekd.algorithms.ranges import Histogram
 from edgekd.artifact import Artifact
 from edgekd.errors import BadInputError
+from edgekd.profile.measurement import Interval
 from edgekd.quantizers.onnx_editing import Editor
-from edgekd.stages import STAGES, calibration, quantize_onnx
+from edgekd.stages import STAGES, calibration, quantize_onnx, quantizing
 from edgekd.stages.base import Context
 from edgekd.stages.static_ranges import Observed
 from edgekd.targets.isa import host_isa
@@ -162,3 +164,28 @@ def test_values_beyond_the_calibration_set_are_told(context: Context) -> None:
     assert re.fullmatch(
         r"[\d.]+% of the values of 'image' in other training rows lie beyond the calibration set's", problem
     )
+
+
+def candidate(name: str, drop: tuple[float, float, float]) -> quantizing.Trial:
+    recipe = quantizing.Recipe(name, name, lambda *_: None)
+    return quantizing.Trial(recipe, Path(name), Agreement(1.0, 0.99, 0.1), Interval(*drop))
+
+
+@pytest.mark.parametrize(
+    ("drops", "expected"),
+    [
+        ({"fast": (0.03, 0.02, 0.04), "slow": (0.005, 0.0, 0.01)}, "slow"),
+        ({"fast": (0.012, 0.004, 0.02), "slow": (0.005, 0.0, 0.01)}, "slow"),  # one that surely holds comes first
+        ({"fast": (0.012, 0.004, 0.02), "slow": (0.011, 0.004, 0.02)}, "fast"),  # neither is shown to lose too much
+        ({"fast": (0.03, 0.02, 0.04), "slow": (0.02, 0.015, 0.03)}, "slow"),  # both are: the one that loses least
+    ],
+)
+def test_a_candidate_is_out_where_it_is_shown_to_lose_too_much(
+    drops: dict[str, tuple[float, float, float]], expected: str
+) -> None:
+    trials = [candidate(name, drop) for name, drop in drops.items()]
+    times = {"float": np.full(15, 4e-3), "fast": np.full(15, 1e-3), "slow": np.full(15, 2e-3)}
+    config = quantize_onnx.Config(isa="arm64", machine="here")
+    facts = quantizing._chosen(trials, times, config)
+    assert facts["method"] == expected
+    assert f"{100 * drops[expected][0]:.2f}% of the quality lost" in facts["summary"]
