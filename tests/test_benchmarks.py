@@ -154,7 +154,8 @@ def test_the_student_is_cut_as_the_pipeline_says(part: Any) -> None:
     assert shipped is not None
     found = throughput.sizes(shipped)
     assert (found.layers, found.feed_forward, found.heads) == (shipped.layers, shipped.feed_forward, shipped.heads)
-    assert found.heads is not None
+    cut = throughput.sizes(StudentConfig(layers=2, heads=3, feed_forward=5))
+    assert (cut.heads, cut.feed_forward) == (3, 5)
     first = throughput.sizes(StudentConfig(layers=FirstLayers(first=2), hidden=16))
     assert (first.layers, first.hidden) == ({"first": 2}, 16)
     for more in ({"output_width": 8}, {"vocabulary": "trimmed"}):

@@ -18,7 +18,7 @@ from edgekd.store import Product
 from edgekd.targets.isa import Isa
 from edgekd.tasks.base import MASK, Arrays
 
-VERSION = 3
+VERSION = 4
 CONSUMES = ((Kind.TFLITE,), (Kind.CALIBRATION,))
 PRODUCES = Kind.TFLITE
 LIBRARIES = ("litert-quantizer", "ai-edge-litert", "numpy")
@@ -40,7 +40,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     facts: dict[str, Any] = {}
     with quiet.frameworks(), quiet.native_stderr():
         if MASK in rows:
-            known = [_by_weights("dynamic", source, config)]
+            known = [_smoothed(source, rows, config), _by_weights("dynamic", source, config)]
         else:
             known, facts = _static(source, rows, config)
         recipes = recipes_for(config, [*known, _by_weights("weight-only", source, config)], "tflite")
@@ -62,6 +62,18 @@ def _static(source: Path, rows: Arrays, config: Config) -> tuple[list[Recipe], d
 
     recipes = [Recipe(method, "static", partial(build, method), order) for method in observed.METHODS]
     return recipes, {"left_float": tflite_static.left_float(source), "unstable": observed.unstable()}
+
+
+def _smoothed(source: Path, rows: Arrays, config: Config) -> Recipe:
+    """Dynamic, after the outliers that the calibration set shows are taken out, which changes nothing in float."""
+    from edgekd.quantizers import tflite_outliers
+
+    def build(target: Path, isa: Isa, keep_float: Sequence[str]) -> None:
+        prepared = target.with_name("without-outliers.tflite")
+        tflite_outliers.smooth(source, prepared, rows)
+        _by_weights("dynamic", prepared, config).build(target, isa, keep_float)
+
+    return Recipe("smoothed", "dynamic", build)
 
 
 def _by_weights(mode: str, source: Path, config: Config) -> Recipe:

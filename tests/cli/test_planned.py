@@ -29,6 +29,7 @@ steps
   evaluate onnx_float        run (what it needs is not made yet)
   evaluate onnx_int8         run (what it needs is not made yet)
   shift teacher              run (what it needs is not made yet)
+  shift student_start        run (what it needs is not made yet)
   shift student_float        run (what it needs is not made yet)
   shift onnx_int8            run (what it needs is not made yet)
   profile teacher_onnx       run (what it needs is not made yet)
@@ -40,7 +41,7 @@ limits
   latency_p95 <= 20.0 ms             --limit
   size <= 2.00 MB                    DEVICE:LINE
   energy <= 100 mJ                   DEVICE:LINE
-  quality >= 50.0 %                  tiny.toml:46
+  quality >= 50.0 %                  tiny.toml:47
 """
 
 

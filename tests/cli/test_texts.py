@@ -10,6 +10,7 @@ import pytest
 import tinybert
 from workshop import Built, Ran, Workshop
 
+STUDENTS = ("student_start", "student_float", "onnx_int8", "tflite_int8")
 SHIFTS = {"", "typos", "truncation", "upper case"}
 
 
@@ -119,7 +120,7 @@ def test_a_shipped_file_is_compared_with_the_teacher_item_by_item(embedding: Bui
 
 def test_an_embedding_is_scored_under_shift(embedding: Built) -> None:
     rows = embedding.report["shifts"]
-    assert {row["model"] for row in rows} == {"teacher", "student_float", "onnx_int8", "tflite_int8"}
+    assert {row["model"] for row in rows} == {"teacher", *STUDENTS}
     assert {row["kind"] for row in rows} == SHIFTS
     assert {row["items"] for row in rows} == {10}
     upper = {row["level"]: row["value"] for row in rows if (row["model"], row["kind"]) == ("teacher", "upper case")}
@@ -252,7 +253,7 @@ def test_unlabelled_texts_are_taught_by_the_teacher_alone(classification: Built)
 
 def test_a_drop_that_no_candidate_meets_fails_and_shows_the_best(shop: Workshop, embedding: Built) -> None:
     text = (shop.folder / "embedding.toml").read_text()
-    shop.pipeline("strict", text.replace("max_drop = 0.2", "max_drop = 0"))
+    shop.pipeline("strict", text.replace("max_drop = 0.2", 'max_drop = 0\nmode = "dynamic"'))
     strict = Built(shop, build(shop, "strict"))
     assert strict.ran.code == 1, strict.ran.err
     (row,) = [row for row in strict.report["checks"] if (row["artifact"], row["metric"]) == ("onnx_int8", "drop")]

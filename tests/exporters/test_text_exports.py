@@ -58,7 +58,7 @@ def tflite_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tflite")
     with quiet.frameworks(), quiet.native_stderr():
         text_tflite.export(TinyTransformer().eval(), folder / "float.tflite", LENGTH)
-        tflite_dynamic.quantize(folder / "float.tflite", folder / "int8.tflite", "dynamic", "arm64")
+        tflite_dynamic.quantize(folder / "float.tflite", folder / "int8.tflite", "dynamic")
     return folder / "float.tflite", folder / "int8.tflite"
 
 

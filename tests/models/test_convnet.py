@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd.algorithms.pruning import multiply_accumulates, prune_channels
+from edgekd.algorithms.pruning import Wish, multiply_accumulates, prune_channels
 from edgekd.models import convnet, loading
 from edgekd.pipeline import load
 
@@ -41,7 +41,7 @@ def test_the_vendored_weights_fit_the_default_pipelines_teacher() -> None:
 def test_the_student_can_be_pruned_and_keeps_its_classes() -> None:
     torch.manual_seed(0)
     module = convnet.student().eval()
-    before, after = prune_channels(module, EXAMPLE, 0.6, 8)
+    before, after = prune_channels(module, EXAMPLE, Wish(0.6))
     assert after <= 0.6 * before
     assert module(EXAMPLE).shape == (1, 10)
     convolutions = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
