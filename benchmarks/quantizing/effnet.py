@@ -31,7 +31,7 @@ SURE = 0.5
 CALIBRATION = 300  # crops at most
 
 
-def subject(folder: Path) -> Subject:
+def subject(folder: Path, _store: Path | None = None) -> Subject:
     """Download, export and cut what is not there yet."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = _weights(folder)
@@ -104,7 +104,7 @@ def _calibration(
     path = folder / "calibration.npz"
     if path.is_file():
         return path
-    crops, of = found["calibration"]
+    crops, _ = found["calibration"]
     chosen = np.sort(np.random.default_rng(0).permutation(len(crops))[:CALIBRATION])
     held_out = found["selection"][0]
     logits = Runner(float_file, 1).run(_rows(held_out))

@@ -35,16 +35,48 @@ MORE_SHARES = (1.0, 0.85, 0.7, 0.6)  # of the selection part, where few crops ar
 PARTS = ("test", "calibration", "test", "selection", "test")  # of photographs one after another
 SAMPLES = "scikit-image==0.26.0"
 PACKAGES = ("lomiri-wallpapers-16.04", "mate-backgrounds", "plasma-workspace-wallpapers", "gcompris-qt-data")
-BACKGROUNDS = """Bridge_by_Sander_Klootwijk Dragonfly_by_Bolly Picture_0B_by_freespace Picture_1A_by_freespace
-    Wine_by_Jakkub_Mede aitzgorri_by_Aitzol_Berasategi free_by_Peter_Nerlich friends_by_Aitzol_Berasategi
-    greentock_by_Peter_Nerlich life_by_Aitzol_Berasategi picosdeeuropa_by_Aitzol_Berasategi
-    seeding_by_Clements_Engelhardt sunset_by_Aitzol_Berasategi mate/nature/Aqua mate/nature/Blinds mate/nature/Dune
-    mate/nature/FreshFlower mate/nature/Garden mate/nature/GreenMeadow mate/nature/LadyBird mate/nature/RainDrops
-    mate/nature/Storm mate/nature/TwoWings mate/nature/Wood mate/nature/YellowFlower""".split()
-WALLPAPERS = """BytheWater ColdRipple ColorfulCups DarkestHour EveningGlow FallenLeaf Grey Kite OneStandsOut Path
-    summer_1am""".split()
+BACKGROUNDS = (
+    "Bridge_by_Sander_Klootwijk",
+    "Dragonfly_by_Bolly",
+    "Picture_0B_by_freespace",
+    "Picture_1A_by_freespace",
+    "Wine_by_Jakkub_Mede",
+    "aitzgorri_by_Aitzol_Berasategi",
+    "free_by_Peter_Nerlich",
+    "friends_by_Aitzol_Berasategi",
+    "greentock_by_Peter_Nerlich",
+    "life_by_Aitzol_Berasategi",
+    "picosdeeuropa_by_Aitzol_Berasategi",
+    "seeding_by_Clements_Engelhardt",
+    "sunset_by_Aitzol_Berasategi",
+    "mate/nature/Aqua",
+    "mate/nature/Blinds",
+    "mate/nature/Dune",
+    "mate/nature/FreshFlower",
+    "mate/nature/Garden",
+    "mate/nature/GreenMeadow",
+    "mate/nature/LadyBird",
+    "mate/nature/RainDrops",
+    "mate/nature/Storm",
+    "mate/nature/TwoWings",
+    "mate/nature/Wood",
+    "mate/nature/YellowFlower",
+)
+WALLPAPERS = (
+    "BytheWater",
+    "ColdRipple",
+    "ColorfulCups",
+    "DarkestHour",
+    "EveningGlow",
+    "FallenLeaf",
+    "Grey",
+    "Kite",
+    "OneStandsOut",
+    "Path",
+    "summer_1am",
+)
 COLLECTIONS = ("erase", "explore_farm_animals", "explore_monuments", "explore_world_animals")
-SAMPLED = "astronaut brick camera chelsea coffee grass gravel motorcycle_left rocket".split()
+SAMPLED = ("astronaut", "brick", "camera", "chelsea", "coffee", "grass", "gravel", "motorcycle_left", "rocket")
 
 
 def crops(folder: Path) -> dict[str, tuple[Bytes, npt.NDArray[np.int64]]]:

@@ -1,4 +1,4 @@
-"""Subject: one model of the benchmark: its float files, the rows that quantizers may see, and how outputs are scored."""
+"""Subject: one model of the benchmark: its float files, the rows that quantizers see, and how outputs are scored."""
 
 from __future__ import annotations
 

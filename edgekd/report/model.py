@@ -102,7 +102,7 @@ class CandidateRow:
 
     artifact: str
     name: str
-    drop: float  # of the float version's quality, as a share, with one-sided 95 % bounds
+    drop: float  # of the float version's quality, as a share, with 95 % bounds
     drop_lower: float
     drop_upper: float
     cosine: float  # to the float version

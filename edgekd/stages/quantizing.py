@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from edgekd.algorithms.agreement import Agreement, agreement, cosines
+from edgekd.algorithms.bootstrap import mean, ratio_interval
 from edgekd.algorithms.choosing import Candidate, fastest, fewest
 from edgekd.algorithms.proportions import paired_floor
 from edgekd.artifact import Artifact
@@ -117,14 +118,15 @@ class Bench:
 
     def _drop(self, outputs: npt.NDArray[Any]) -> Interval:
         """The share of the float model's accuracy that is lost, or without labels of its cosine to itself: of 1."""
-        scores, before = (self._scores(each) for each in (outputs, self.reference))
+        labels = calibration.labels(self.rows)
+        if labels is None:
+            near = cosines(self.reference, outputs)
+            share = ratio_interval(mean, near, np.ones_like(near))
+            return Interval(1.0 - share.point, 1.0 - share.upper, 1.0 - share.lower)
+        scores, before = ((each.argmax(1) == labels).astype(np.float64) for each in (outputs, self.reference))
         base, kept = float(before.mean()) or 1.0, 1.0 - self.max_drop
         point, lower, upper = (kept + bound / base for bound in paired_floor(scores, before, kept))
         return Interval(1.0 - point, 1.0 - upper, 1.0 - lower)
-
-    def _scores(self, outputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        labels = calibration.labels(self.rows)
-        return cosines(self.reference, outputs) if labels is None else (outputs.argmax(1) == labels).astype(np.float64)
 
 
 def choose(
