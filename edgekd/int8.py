@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from edgekd import units
 from edgekd.evidence import Findings
 from edgekd.judge import Check, Verdict
 from edgekd.profile.measurement import Interval, Provenance
@@ -36,9 +37,9 @@ def _drop(name: str, found: Findings) -> Check:
     return Check(
         artifact=name,
         metric="drop",
-        limit=f"drop from {_float(name)} <= {most:.4g}",
+        limit=f"drop from {_float(name)} <= {units.show(most, 'ratio')}",
         origin=_origin(found),
-        dimension="",
+        dimension="ratio",
         bound=most,
         point=drop["point"],
         lower=drop["lower"],

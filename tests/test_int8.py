@@ -53,7 +53,7 @@ FAST, FINE = (2.0, 1.9, 2.1), (0.002, -0.001, 0.004)
 def test_a_drop_is_held_against_the_limit(drop: tuple[float, float, float], verdict: str) -> None:
     check = next(int8.checks(found(drop, FAST)))
     assert (check.metric, check.verdict, check.point, check.origin) == ("drop", verdict, drop[0], "mine.toml:38")
-    assert check.limit == "drop from onnx_float <= 0.01"
+    assert check.limit == "drop from onnx_float <= 1.0 %"
     assert bool(check.advice) == (verdict != "pass")
 
 
