@@ -43,8 +43,8 @@ $(INSTALLED): $(SOURCES) | $(BIN)/python
 	@touch $@
 
 $(INSTALLED_DEV): $(SOURCES) | $(BIN)/python
-	@echo "installing edgekd[build,tflite,data,report,dev] into .venv: a few minutes the first time, about 2 GB with a CPU build of torch"
-	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[build,tflite,data,report,dev]'
+	@echo "installing edgekd[build,tflite,data,report,demo-text,dev] into .venv: a few minutes the first time, about 2 GB with a CPU build of torch"
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[build,tflite,data,report,demo-text,dev]'
 	@touch $(INSTALLED) $@
 
 # A Python that was asked for is taken or refused; only where none was, others are tried after python3.

@@ -74,7 +74,7 @@ def run(rival: Rival, arguments: Sequence[str | Path], folder: Path) -> None:
     python = ready(rival, folder)
     paths = (BENCHMARKS, BENCHMARKS.parent) if rival.form == "torch" else (BENCHMARKS,)
     command = [python, "-m", f"quantizing.rivals.{rival.script}", *arguments]
-    _call(command, {"PYTHONPATH": os.pathsep.join(map(str, paths))})
+    call(command, {"PYTHONPATH": os.pathsep.join(map(str, paths))})
 
 
 def ready(rival: Rival, folder: Path) -> Path:
@@ -83,13 +83,19 @@ def ready(rival: Rival, folder: Path) -> Path:
     python, marker, wanted = root / "bin" / "python", root / MARKER, "\n".join(rival.requirements)
     if not marker.is_file() or marker.read_text() != wanted:
         print(f"{rival.name}: installing {', '.join(rival.requirements)}", flush=True)
-        _call([sys.executable, "-m", "venv", "--clear", root])
-        _call([python, "-m", "pip", "install", "-qq", *rival.requirements])
+        call([sys.executable, "-m", "venv", "--clear", root])
+        call([python, "-m", "pip", "install", "-qq", *rival.requirements])
         marker.write_text(wanted)
     return python
 
 
-def _call(command: Sequence[str | Path], more: dict[str, str] | None = None) -> None:
+def call(command: Sequence[str | Path], more: dict[str, str] | None = None) -> None:
+    """Run a command whose output nobody wants unless it fails.
+
+    Raises:
+        FailedError: it did, or took too long.
+
+    """
     environment = os.environ | ENVIRONMENT | (more or {})
     try:
         done = subprocess.run(

@@ -100,7 +100,7 @@ def _calibration(subject: Subject, form: str, folder: Path) -> Path:
         runner = for_file(subject.files[form]).Runner(subject.files[form], 1)
         feed = runner.signature_feed if form == "tflite" else runner.feed
         rows = calibration.part(artifact(subject.calibration), "calibration")
-        _write(path, [feed(row) for row in single_rows([rows])])
+        write_rows(path, [feed(row) for row in single_rows([rows])])
     return path
 
 
@@ -108,10 +108,11 @@ def _test_rows(subject: Subject, folder: Path) -> Path:
     """What is timed, and behind it the test rows: torch's outputs can't be had from a file here."""
     path = folder / "rows.npz"
     if not path.is_file():
-        _write(path, [subject.timed, *single_rows(subject.rows())])
+        write_rows(path, [subject.timed, *single_rows(subject.rows())])
     return path
 
 
-def _write(path: Path, rows: Sequence[Arrays]) -> None:
+def write_rows(path: Path, rows: Sequence[Arrays]) -> None:
+    """Write rows one by one, as rivals/given.py reads them."""
     arrays = {f"{number}/{name}": values for number, row in enumerate(rows) for name, values in row.items()}
     np.savez(path, allow_pickle=False, **arrays)

@@ -100,7 +100,7 @@ def exported(weights: Path, row: Arrays, outputs: Outputs, folder: Path) -> dict
     from edgekd.stages import export_onnx, export_tflite
 
     found = {form: folder / f"model.{form}" for form in FORMATS}
-    for (form, path), stage in zip(found.items(), (export_onnx, export_tflite), strict=True):
+    for (form, path), stage in zip(found.items(), (export_onnx, export_tflite), strict=False):
         if not path.is_file():
             scratch = context(folder / f"export-{form}", Representative(row, outputs))
             stage.run((artifact(weights),), stage.Config(), scratch).path.rename(path)
