@@ -17,7 +17,7 @@ from edgekd.objectives.table import check, needs
 from edgekd.pipeline import Pipeline
 from edgekd.readers import TEXTS, Readers
 from edgekd.stages.teaching import TeachingConfig
-from edgekd.tasks import TaskData, outputs_of
+from edgekd.tasks import DOMAINS, TaskData, outputs_of
 from edgekd.tasks.base import Outputs
 
 INSIDE = frozenset({Need.STATES, Need.ATTENTION})
@@ -161,6 +161,33 @@ def check_tables(pipeline: Pipeline, data: TaskData, limits: Sequence[Limit]) ->
                 "add the test rows to the table, or set a limit on quality itself: quality = '>= 90 %' in [budget]",
             )
     return scored
+
+
+def check_tuning(pipeline: Pipeline, data: TaskData, cache: Path | None) -> TaskData | None:
+    """Return the data that the stage 'finetune' has of its own, if it has any; ``cache`` takes its tables.
+
+    It is read here: whether its labels are the classes of ``data`` stands in its rows.
+
+    Raises:
+        BadInputError: data that can't be used.
+
+    """
+    step = next((step for step in pipeline.stages if step.use == "finetune" and step.config.data is not None), None)
+    if step is None:
+        return None
+    where = f"{pipeline.path}:{step.line}: stage 'finetune'"
+    if pipeline.task not in DOMAINS:
+        raise BadInputError(f"{where}: found data with {pipeline.task}, expected it with {' or '.join(DOMAINS)}")
+    with TemporaryDirectory(prefix="edgekd-") as scratch:
+        data.open(None, Path(scratch))  # what is wrong with the pipeline's own data is not said of this
+        try:
+            found = data.trained_on(step.config.data, cache)
+            found.source.check()
+            found.open(None, Path(scratch)).rows(pipeline.seed)
+        except BadInputError as error:
+            message, hint = (text.replace("[data]", "data") for text in (error.message, error.hint))
+            raise BadInputError(f"{where}: {message}", hint) from None
+    return found
 
 
 def _check_number(pipeline: Pipeline, config: TeachingConfig) -> None:

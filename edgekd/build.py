@@ -101,7 +101,7 @@ def recipe_of(node: Node, plan: Plan, made: dict[str, Artifact]) -> Recipe:
         version=stage.VERSION,
         config=node.config.model_dump_json(exclude=PATHS),  # the files' digests count, not where they lie
         inputs=tuple(made[name].sha256 for name in node.inputs),
-        data=plan.data.digest if stage.READS_DATA else "",
+        data=plan.data_of(node).digest if stage.READS_DATA else "",
         seed=plan.pipeline.seed,
         libraries=tuple(f"{name}=={_version(name)}" for name in stage.LIBRARIES),
     )
@@ -154,7 +154,7 @@ class _Step:
         context = Context(
             scratch=scratch,
             partial=self.store.partial(self.recipe.key),
-            data=self.plan.data,
+            data=self.plan.data_of(self.node),
             seed=self.plan.pipeline.seed,
             threads=self.plan.options.threads,
             progressed=self.reporter.progressed,

@@ -145,7 +145,7 @@ def load(name: str) -> Pipeline:
     path = resolve(name, "pipelines", "pipeline")
     values, text = read(path)
     task = _task(values, path, text)
-    steps = _steps(values.get("stages"), path, text, task.DEFAULTS)
+    steps = _steps(values.get("stages"), path, text, task)
     values = {"name": path.stem, **_finetuned(values, task.DEFAULTS), "stages": steps, "path": path}
     pipeline = validate(Pipeline, {"data": {}, **values}, path, text)
     data: Any = validate(task.DataConfig, pipeline.data, path, text, ["data"])
@@ -183,10 +183,10 @@ def _finetuned(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
     return made
 
 
-def _steps(tables: Any, path: Path, text: str, defaults: Defaults) -> tuple[Step, ...]:
+def _steps(tables: Any, path: Path, text: str, task: TaskModule) -> tuple[Step, ...]:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables) or not tables:
         raise BadInputError(f"{path}: found no [[stages]], expected at least export", "see pipelines/default.toml")
-    steps = tuple(_step(table, index, path, text, defaults) for index, table in enumerate(tables))
+    steps = tuple(_step(table, index, path, text, task) for index, table in enumerate(tables))
     order = [list(STEPS).index(step.use) for step in steps]
     if order != sorted(set(order)):
         raise BadInputError(
@@ -199,12 +199,16 @@ def _steps(tables: Any, path: Path, text: str, defaults: Defaults) -> tuple[Step
     return steps
 
 
-def _step(table: dict[str, Any], index: int, path: Path, text: str, defaults: Defaults) -> Step:
+def _step(table: dict[str, Any], index: int, path: Path, text: str, task: TaskModule) -> Step:
     line = line_of(text, ["stages", index])
     use = table.get("use")
     if use not in STEPS:
         at = line_of(text, ["stages", index, "use"])
         raise BadInputError(f"{path}:{at}: found the stage {use!r}", nearest(str(use), STEPS))
     given = {key: value for key, value in table.items() if key != "use"}
-    options = {**defaults.get(str(use), {}), **given}
-    return Step(use=use, config=validate(STEPS[use], options, path, text, ["stages", index]), line=line)
+    options = {**task.DEFAULTS.get(str(use), {}), **given}
+    config: Any = validate(STEPS[use], options, path, text, ["stages", index])
+    if use == "finetune" and config.data is not None:
+        data: Any = validate(task.DataConfig, config.data, path, text, ["stages", index, "data"])
+        config = config.model_copy(update={"data": data.beside(path.parent)})
+    return Step(use=use, config=config, line=line)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgekd.applicable import check_length, check_losses, check_steps, check_tables, check_teachers
+from edgekd.applicable import check_length, check_losses, check_steps, check_tables, check_teachers, check_tuning
 from edgekd.device import Device
 from edgekd.errors import BadInputError, MissingExtraError
 from edgekd.limits import Limit, merge
@@ -40,6 +40,11 @@ class Plan:
     nodes: tuple[Node, ...]
     limits: tuple[Limit, ...]
     data: TaskData
+    tuning: TaskData | None = None  # of the stage 'finetune', where it has data of its own
+
+    def data_of(self, node: Node) -> TaskData:
+        """What ``node`` reads."""
+        return self.tuning if node.own_data and self.tuning is not None else self.data
 
 
 def make(pipeline: Pipeline, device: Device, options: Options, cache: Path | None = None) -> Plan:
@@ -64,8 +69,9 @@ def make(pipeline: Pipeline, device: Device, options: Options, cache: Path | Non
     check_length(pipeline)
     check_losses(pipeline)
     scored = check_tables(pipeline, data, limits)
+    tuning = check_tuning(pipeline, data, cache)
     nodes = tuple(Wiring(pipeline, device, options, formats, scored).nodes())
-    return Plan(pipeline, device, options, nodes, limits, data)
+    return Plan(pipeline, device, options, nodes, limits, data, tuning)
 
 
 def _formats(pipeline: Pipeline, device: Device) -> tuple[str, ...]:

@@ -142,6 +142,10 @@ def _data_notes(found: Findings) -> Iterator[str]:
     """What was found and done about the data, and which classes an INT8 file lost."""
     read = (found.artifacts["calibration"].facts, found.tested)  # the training split, then the test split
     yield from dict.fromkeys(problem for facts in read for problem in facts.get("problems", ()))
+    for node in found.plan.nodes:
+        if node.own_data:
+            problems = found.artifacts[node.name].facts["problems"]
+            yield from (f"data of the stage {node.stage!r}: {problem}" for problem in problems)
     if found.plan.options.control and "control" not in found.outputs and "student_start" in found.outputs:
         yield f"no control: {found.plan.pipeline.task} has no labels that a student could be trained on alone"
     for row in class_rows(found):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from edgekd.stages.finetune import StepConfig as FinetuneConfig
+from edgekd.stages.finetune import LabelsConfig as FinetuneConfig
 from edgekd.toml_file import Frozen
 
 Positive = Annotated[int, Field(ge=1)]

@@ -54,6 +54,7 @@ class Node:
     stage: str
     config: Frozen
     inputs: tuple[str, ...] = ()
+    own_data: bool = False  # it trains on the data of its own step
 
 
 def float_names(pipeline: Pipeline) -> dict[str, str]:
@@ -128,9 +129,10 @@ class Wiring:
             start = "student_start"
             yield from self._student_start()
         for use, name in steps.items():
-            options = {**pipeline.step(use).model_dump(), "augment": pipeline.augment}
+            options = {**pipeline.step(use).model_dump(exclude={"data"}), "augment": pipeline.augment}
             taught = STAGES[use].Config.model_validate(options)
-            yield Node(name, use, taught, self._lesson(use, start))
+            own_data = use == "finetune" and pipeline.step(use).data is not None
+            yield Node(name, use, taught, self._lesson(use, start), own_data)
             if use == "distill" and self.options.control and has_labels(pipeline):
                 labels_alone = taught.model_copy(update={"losses": LABELS_ALONE, "live": False})
                 yield Node("control", "distill", labels_alone, self._lesson("control", start))

@@ -107,6 +107,7 @@ def shelves(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "questions.csv": ["question", "answer"],
         "more.csv": ["body"],
         "poems.csv": ["body"],
+        "mails-of-ours.csv": ["body", "folder"],
         "photos.csv": ["file", "kind"],
         "photos-test.csv": ["file", "kind"],
     }.items():
@@ -130,8 +131,10 @@ DATA = blocks("docs/data.md", "toml")
 def test_a_data_table_names_a_source_that_takes_its_keys(text: str, shelves: Path) -> None:
     found = tomllib.loads(text)
     module = TASKS[found["task"]]
-    config: Any = module.DataConfig.model_validate(found["data"])
-    module.source(config.beside(shelves), None).check()
+    table = found["data"] if "data" in found else found["stages"][0]["data"]
+    config: Any = module.DataConfig.model_validate(table).beside(shelves)  # type: ignore[attr-defined]
+    whole = module.source(config, None) if "data" in found else text_sources.training(config)
+    whole.check()
 
 
 def test_every_source_has_a_row_with_its_keys() -> None:

@@ -1,12 +1,13 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import encoders
 import pytest
 from workshop import ONNX_ONLY, PIPELINE
 
-from edgekd import device, pipeline, plan
+from edgekd import build, device, pipeline, plan
 from edgekd.errors import BadInputError, MissingExtraError
 from edgekd.limits import parse_option
 from edgekd.plan import Options
@@ -76,6 +77,40 @@ def test_float_stages_can_be_left_out(text: list[str], expected: list[str], tmp_
         whole = whole[:start] + whole[whole.index("[[stages]]", start + 1) :]
     made = names(make(tmp_path, whole))
     assert made[: made.index("calibration")] == expected
+
+
+TUNED = """\
+[[stages]]
+use = "finetune"
+epochs = 1
+data = { use = "tiny:swapped", selection = 30 }
+
+"""
+
+
+def test_fine_tuning_has_data_of_its_own_which_its_key_depends_on(tmp_path: Path) -> None:
+    made = make(tmp_path, PIPELINE.replace('[[stages]]\nuse = "export"', TUNED + '[[stages]]\nuse = "export"'))
+    (node,) = [node for node in made.nodes if made.data_of(node) is not made.data]
+    assert (node.name, node.stage) == ("student_float", "finetune")
+    assert made.tuning is not None
+    recipe = build.recipe_of(replace(node, inputs=()), made, {})
+    assert recipe.data == made.tuning.digest == f"{made.data.digest}+{made.tuning.source.raw.own.digest()}:30"
+    assert "tiny" not in recipe.config
+    without = make(tmp_path, PIPELINE)
+    assert without.tuning is None
+    assert without.data.digest == made.data.digest
+
+
+def test_data_of_its_own_with_a_task_of_ones_own_is_refused(tmp_path: Path) -> None:
+    text = PIPELINE.replace('"image-classification"', '"tiny:task"').replace('use = "tiny:data"\n', "")
+    text = text.replace('[[stages]]\nuse = "export"', TUNED + '[[stages]]\nuse = "export"')
+    with pytest.raises(BadInputError) as caught:
+        make(tmp_path, text)
+    line = text[: text.index(TUNED)].count("\n") + 1
+    assert caught.value.message == (
+        f"{tmp_path / 'mine.toml'}:{line}: stage 'finetune': found data with tiny:task, "
+        "expected it with image-classification or text-classification"
+    )
 
 
 def test_limits_come_from_the_device_then_the_pipeline_then_the_command_line(tmp_path: Path) -> None:

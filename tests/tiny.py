@@ -30,3 +30,14 @@ def bars(count: int, seed: int) -> Split:
         columns = (along, np.full(SIZE, place), along)[label]
         image[rows, columns] += 120
     return Split(images.astype(np.uint8), labels.astype(np.int64))
+
+
+def swapped() -> DataSet:
+    """Other bars, whose rows are called columns and whose columns rows, in classes of another order."""
+    train = bars(180, 3)
+    return DataSet("swapped bars", ("diagonal", "row", "column"), Split(train.images, 2 - train.labels), train)
+
+
+def tested() -> DataSet:
+    """The test images to train on."""
+    return DataSet("tested bars", CLASSES, bars(TEST, 2), bars(TEST, 1))

@@ -61,6 +61,8 @@ def _kind(annotation: Any) -> str:
         return _kind(inner[0])
     if get_origin(annotation) is Literal:
         return " | ".join(repr(word) for word in inner)
+    if annotation is Any:
+        return "table"
     if inner[:1] == (Loss,):
         return "list of losses, see below"
     if get_origin(annotation) is tuple:

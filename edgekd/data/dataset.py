@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from edgekd.errors import BadInputError
 
+SPLITS = ("train", "test")
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -21,6 +23,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def none(self) -> Split:
+        """No images, of the same shape."""
+        return Split(self.images[:0], self.labels[:0])
 
 
 @dataclass(frozen=True, slots=True)

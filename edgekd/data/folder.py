@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from edgekd.data.dataset import DataSet, Split
+from edgekd.data.dataset import SPLITS, DataSet, Split
 from edgekd.errors import BadInputError, MissingExtraError
 
 Image = npt.NDArray[np.uint8]
@@ -25,26 +25,30 @@ def digest(root: Path) -> str:
     return total.hexdigest()
 
 
-def load(root: Path) -> DataSet:
-    """Read the folder; the classes are the sorted names of train's subfolders.
+def load(root: Path, splits: Sequence[str] = SPLITS) -> DataSet:
+    """Read the folder; the classes are the sorted names of train's subfolders, a split that isn't read is empty.
 
     Raises:
         BadInputError: no such folder, an unreadable image, images of different sizes, a class only in test.
 
     """
-    classes = class_names(root)
-    return DataSet(f"image folder {root}", classes, _split(root / "train", classes), _split(root / "test", classes))
+    classes = class_names(root, splits)
+    train = _split(root / "train", classes)
+    test = _split(root / "test", classes) if "test" in splits else train.none()
+    return DataSet(f"image folder {root}", classes, train, test)
 
 
-def class_names(root: Path) -> tuple[str, ...]:
+def class_names(root: Path, splits: Sequence[str] = SPLITS) -> tuple[str, ...]:
     """The class names, from the folders below ROOT/train."""
-    for split in ("train", "test"):
+    for split in splits:
         if not (root / split).is_dir():
-            raise BadInputError(f"{root}: found no folder {split!r}", "expected ROOT/train/CLASS and ROOT/test/CLASS")
+            expected = " and ".join(f"ROOT/{name}/CLASS" for name in splits)
+            raise BadInputError(f"{root}: found no folder {split!r}", f"expected {expected}")
     names = tuple(sorted(path.name for path in (root / "train").iterdir() if path.is_dir()))
     if not names:
         raise BadInputError(f"{root / 'train'}: found no class folders", "expected ROOT/train/CLASS/IMAGE")
-    unknown = {path.name for path in (root / "test").iterdir() if path.is_dir()} - set(names)
+    tested = (root / "test").iterdir() if "test" in splits else ()
+    unknown = {path.name for path in tested if path.is_dir()} - set(names)
     if unknown:
         raise BadInputError(f"{root / 'test'}: found the classes {sorted(unknown)}, which are not in {root / 'train'}")
     return names

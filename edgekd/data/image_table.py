@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 
 from edgekd.data import labels
-from edgekd.data.columns import Column
-from edgekd.data.dataset import DataSet, Split
+from edgekd.data.dataset import SPLITS, DataSet, Split
 from edgekd.data.folder import decoded, stacked
 from edgekd.data.origins import Origin
 from edgekd.data.tables import Table, Wanted
 from edgekd.errors import BadInputError
 from edgekd.toml_file import Frozen
-
-SPLITS = ("train", "test")
 
 
 class ImageColumns(Frozen):
@@ -35,20 +32,22 @@ class ImageTable:
     Attributes:
         origin: where the tables come from.
         columns: their columns.
+        splits: those that are read; another one is empty.
 
     """
 
     origin: Origin
     columns: ImageColumns
+    splits: tuple[str, ...] = SPLITS
 
     def check(self) -> None:
         """Refuse missing files and columns."""
-        self.origin.check(dict.fromkeys(SPLITS, self._wanted))
+        self.origin.check(dict.fromkeys(self.splits, self._wanted))
 
     def digest(self) -> str:
         """SHA-256 over the tables, and over the files that they name."""
-        total = hashlib.sha256(self.origin.digest(dict.fromkeys(SPLITS, self._wanted)).encode())
-        for split in SPLITS:
+        total = hashlib.sha256(self.origin.digest(dict.fromkeys(self.splits, self._wanted)).encode())
+        for split in self.splits:
             table = self.origin.open(split, self._wanted)
             for row, value in enumerate(table.column(self.columns.image)):
                 if not isinstance(_embedded(value), bytes):
@@ -62,23 +61,26 @@ class ImageTable:
             BadInputError: a row without an image or a label, an image that can't be read, images of different sizes.
 
         """
-        opened = {split: self.origin.open(split, self._wanted) for split in SPLITS}
+        opened = {split: self.origin.open(split, self._wanted) for split in self.splits}
         found = {split: labels.of_table(table, self.columns.label) for split, table in opened.items()}
         names = labels.classes(list(found.values()))
-        train, test = (
-            Split(self._images(table.column(self.columns.image), split, table), labels.numbers(found[split], names))
+        read = {
+            split: Split(self._images(split, table), labels.numbers(found[split], names))
             for split, table in opened.items()
-        )
+        }
+        train = read["train"]
         absent = np.setdiff1d(np.arange(len(names)), train.labels)
         if len(absent):
             raise BadInputError(f"{opened['train'].where}: found no training image of the class {names[absent[0]]!r}")
-        return DataSet(f"{opened['train'].where}, tested on {opened['test'].where}", names, train, test)
+        title = ", tested on ".join(table.where for table in opened.values())
+        return DataSet(title, names, train, read.get("test", train.none()))
 
     @property
     def _wanted(self) -> Wanted:
         return Wanted((self.columns.image, self.columns.label))
 
-    def _images(self, column: Column, split: str, table: Table) -> Any:
+    def _images(self, split: str, table: Table) -> Any:
+        column = table.column(self.columns.image)
         encoded = (self._encoded(value, split, table.where, row) for row, value in enumerate(column))
         return stacked([(decoded(io.BytesIO(raw), where), where) for raw, where in encoded])
 

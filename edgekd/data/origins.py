@@ -194,15 +194,15 @@ class Hub:
         return table.replace_schema_metadata(found.features.arrow_schema.metadata)
 
 
-def origin(config: TabularConfig, cache: Cache) -> Origin:
-    """Where the tables of ``config`` come from.
+def origin(config: TabularConfig, cache: Cache, needed: Collection[str]) -> Origin:
+    """Where the tables of ``config`` come from; it must name those of the splits ``needed``.
 
     Raises:
         BadInputError: no files or split names, or for a hub no path.
 
     """
     splits = {name: given for name, given in config.splits().items() if given}
-    for name in ("train", "test"):
+    for name in needed:
         if name not in splits:
             expected = "a file" if config.use == "table" else "the name of a split"
             raise BadInputError(f"[data]: found use = {config.use!r} and no {name}, expected {name} = {expected}")

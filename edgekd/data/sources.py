@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from edgekd import dotted
 from edgekd.data import bundled, dataset, folder, repeats
 from edgekd.data.cache import Cache
-from edgekd.data.dataset import DataSet
+from edgekd.data.dataset import SPLITS, DataSet
 from edgekd.data.image_table import ImageColumns, ImageTable
 from edgekd.data.origins import HUB_KEYS, TABLE_KEYS, TabularConfig, origin
 from edgekd.errors import BadInputError, nearest
@@ -76,10 +76,11 @@ class ImageFolder:
     """Images below ROOT/train/CLASS and ROOT/test/CLASS."""
 
     root: Path
+    splits: tuple[str, ...] = SPLITS
 
     def check(self) -> None:
         """Refuse a folder without class folders."""
-        folder.class_names(self.root)
+        folder.class_names(self.root, self.splits)
 
     def digest(self) -> str:
         """SHA-256 over names and bytes of the images."""
@@ -87,7 +88,7 @@ class ImageFolder:
 
     def load(self) -> DataSet:
         """Decode every image."""
-        return folder.load(self.root)
+        return folder.load(self.root, self.splits)
 
 
 @dataclass
@@ -162,22 +163,27 @@ def source(config: DataConfig, cache: Path | None = None) -> Source[DataSet]:
         BadInputError: no such source, a key that is missing, or one that the source has no use for.
 
     """
-    return Noted(_raw(config, cache))
+    return Noted(_raw(config, cache, SPLITS))
 
 
-def _raw(config: DataConfig, cache: Path | None) -> Source[DataSet]:
+def training(config: DataConfig, cache: Path | None = None) -> Source[DataSet]:
+    """Return the same for the training split alone: tables and folders need no other, and none is looked at."""
+    return _raw(config, cache, ("train",))
+
+
+def _raw(config: DataConfig, cache: Path | None, splits: tuple[str, ...]) -> Source[DataSet]:
     if ":" in config.use:
         config.refuse_other_keys({"use", "selection"})
         return Function(config.use)
     if config.use not in KEYS:
         raise BadInputError(f"[data] use: found {config.use!r}", nearest(config.use, KEYS) + " Or 'module:function'.")
-    config.refuse_other_keys(KEYS[config.use])
+    config.refuse_other_keys(KEYS[config.use] - (set(SPLITS) - set(splits)))
     if config.use == "fashion-mnist-subset":
         return FashionMnist(bundled.SUBSET, "Fashion-MNIST subset")
     if config.use == "fashion-mnist":
         return FashionMnist(bundled.full_files(config.path or DEBIAN_FOLDER), "Fashion-MNIST")
     if config.use != "folder":
-        return ImageTable(origin(config, Cache(cache)), config.columns)
+        return ImageTable(origin(config, Cache(cache), splits), config.columns, splits)
     if config.path is None:
         raise BadInputError("[data]: found use = 'folder' and no path, expected path = 'FOLDER'")
-    return ImageFolder(config.path)
+    return ImageFolder(config.path, splits)

@@ -29,6 +29,7 @@ KEYS = {
     "hub": HUB_KEYS | {"unlabelled", "out_of_domain"},
     "wordnet": frozenset[str](),
 }
+NOT_OF_TRAINING = frozenset({"test", "unlabelled", "out_of_domain", "max_length"})  # a model has one length
 TEXT, LABELLED = (("text",), ("id",)), (("text", "label"), ("id",))  # roles that a split must and can have
 PAIRED = (("query", "document"), ("gallery", "score"))
 ROLES: Mapping[TextTask, Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
@@ -78,20 +79,32 @@ def source(config: TextDataConfig, task: TextTask, cache: Path | None = None) ->
         BadInputError: no such source, a key that is missing, or one that the source has no use for.
 
     """
+    if config.out_of_domain and task == "text-embedding":
+        raise texts.refuse_out_of_domain("[data] out_of_domain", task)
+    return Settled(_raw(config, task, cache), config, task)
+
+
+def training(config: TextDataConfig, cache: Path | None = None) -> Source[TextSet]:
+    """Return the same for labelled training texts alone, as they are: tables need no other split."""
+    return _raw(config, "text-classification", cache, ("train",))
+
+
+def _raw(
+    config: TextDataConfig, task: TextTask, cache: Path | None, needed: tuple[str, ...] = ("train", "test")
+) -> Source[TextSet]:
+    handled = HANDLED if "test" in needed else HANDLED - NOT_OF_TRAINING
     if ":" in config.use:
-        config.refuse_other_keys(HANDLED)
-        return Settled(Function(config.use, task), config, task)
+        config.refuse_other_keys(handled)
+        return Function(config.use, task)
     if config.use not in KEYS:
         hint = nearest(config.use, KEYS) + " Or 'module:function'."
         raise BadInputError(f"[data] use: found {config.use!r}, expected a source for {task}", hint)
-    config.refuse_other_keys(HANDLED | KEYS[config.use])
-    if config.out_of_domain and task == "text-embedding":
-        raise texts.refuse_out_of_domain("[data] out_of_domain", task)
+    config.refuse_other_keys(handled | (KEYS[config.use] if "test" in needed else KEYS[config.use] - NOT_OF_TRAINING))
     if config.use == "wordnet":
         if task != "text-embedding":
             raise BadInputError(f"[data] use: found 'wordnet', which has no labels, expected a source for {task}")
-        return Settled(Bundled(), config, task)
-    return Settled(Tabular(origin(config, Cache(cache)), config, task), config, task)
+        return Bundled()
+    return Tabular(origin(config, Cache(cache), needed), config, task)
 
 
 @dataclass(frozen=True)
@@ -142,14 +155,13 @@ class Tabular:
         opened = {split: self.origin.open(split, wanted) for split, wanted in self._wanted.items()}
         names: tuple[str, ...] = ()
         if self.task == "text-classification":
-            names = labels.classes([self._labels(opened[split]) for split in ("train", "test")])
-        train, test = opened["train"], opened["test"]
+            names = labels.classes([self._labels(opened[split]) for split in ("train", "test") if split in opened])
         more = {split: self._texts(table, ()) for split, table in opened.items() if split not in ("train", "test")}
         return TextSet(
-            title=f"{train.where}, tested on {test.where}",
+            title=", tested on ".join(opened[split].where for split in ("train", "test") if split in opened),
             classes=names,
-            train=self._texts(train, names),
-            test=self._texts(test, names) if self.task == "text-classification" else self._pairs(test),
+            train=self._texts(opened["train"], names),
+            test=self._tested(opened.get("test"), names),
             unlabelled=more.get("unlabelled"),
             out_of_domain=more.get("out_of_domain"),
         )
@@ -172,6 +184,11 @@ class Tabular:
         ids = self._optional(table, "id")
         numbers = labels.numbers(self._labels(table), names) if names else None
         return Texts(table.text(self.config.columns.text), numbers, ids)
+
+    def _tested(self, table: Table | None, names: tuple[str, ...]) -> Texts | Pairs:
+        if table is None:
+            return Texts((), np.zeros(0, np.int64))
+        return self._texts(table, names) if self.task == "text-classification" else self._pairs(table)
 
     def _labels(self, table: Table) -> labels.Labels:
         return labels.of_table(table, self.config.columns.label)

@@ -27,7 +27,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     from edgekd.models import loading
 
     module, spec = loading.load(inputs[0].path)
-    record = teach(module, inputs[1:], config, context)
+    record, _ = teach(module, inputs[1:], config, context)
     return Product(
         loading.save(module, spec, context.scratch / "student.safetensors"),
         {

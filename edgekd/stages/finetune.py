@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -12,14 +12,14 @@ from edgekd.stages.base import Context
 from edgekd.stages.teaching import TeachingConfig, ViewsConfig, teach
 from edgekd.store import Product
 
-VERSION = 2
+VERSION = 3
 CONSUMES = ((Kind.TORCH,),)
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "numpy")
 READS_DATA = True
 
 
-class StepConfig(TeachingConfig):
+class LabelsConfig(TeachingConfig):
     """Train on the labels alone."""
 
     losses: Losses = Field(default=[{"use": "labels"}], validate_default=True)  # type: ignore[arg-type]  # is parsed
@@ -33,7 +33,13 @@ class StepConfig(TeachingConfig):
         return live
 
 
-class Config(StepConfig, ViewsConfig):
+class StepConfig(LabelsConfig):
+    """Train on the labels alone, of the pipeline's data or of data of its own."""
+
+    data: Any = None  # a table like [data], of which the training rows are read; checked by the task
+
+
+class Config(LabelsConfig, ViewsConfig):
     """The same, with the views."""
 
 
@@ -42,7 +48,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     from edgekd.models import loading
 
     module, spec = loading.load(inputs[0].path)
-    record = teach(module, inputs[1:], config, context)
+    record, notes = teach(module, inputs[1:], config, context)
     summary = f"selection quality {record.qualities[-1]:.1%} in {config.epochs} epochs"
-    facts = {"selection_quality": record.qualities, "epoch_losses": record.losses, "summary": summary}
-    return Product(loading.save(module, spec, context.scratch / "model.safetensors"), facts)
+    facts = {"selection_quality": record.qualities, "epoch_losses": record.losses, "problems": notes}
+    return Product(loading.save(module, spec, context.scratch / "model.safetensors"), {**facts, "summary": summary})

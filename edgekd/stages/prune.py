@@ -69,10 +69,10 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     before = multiply_accumulates(module, example)
     if config.sparsity is None:
         _take_channels(module, example, config, inputs, context)
-        record = teach(module, inputs[1:], config, context)
+        record, _ = teach(module, inputs[1:], config, context)
     else:
         release = zero_smallest(module, config.sparsity)
-        record = teach(module, inputs[1:], config, context)
+        record, _ = teach(module, inputs[1:], config, context)
         release()
     after, quality = multiply_accumulates(module, example), record.qualities[-1]
     work = f"{after / before:.0%} of {before / 1e6:.2f} M multiply-accumulates"

@@ -86,8 +86,13 @@ class Material:
         )
 
 
-def teach(module: Any, inputs: Sequence[Artifact], config: ViewsConfig, context: Context) -> Record:
-    """Train ``module`` in place on what ``inputs`` hold: the teacher's outputs or the teacher, and tokenizers."""
+def teach(
+    module: Any, inputs: Sequence[Artifact], config: ViewsConfig, context: Context
+) -> tuple[Record, tuple[str, ...]]:
+    """Train ``module`` in place on what ``inputs`` hold: the teacher's outputs or the teacher, and tokenizers.
+
+    Returns the record of the training, and the task's notes on the rows that were read for it.
+    """
     import torch
 
     from edgekd.algorithms import training
@@ -122,7 +127,7 @@ def teach(module: Any, inputs: Sequence[Artifact], config: ViewsConfig, context:
     )
     record = training.fit(learner, _schedule(config), course)
     student.requires_grad_(True)  # frozen for this step alone
-    return record
+    return record, task.notes()
 
 
 def _schedule(config: TeachingConfig) -> Any:

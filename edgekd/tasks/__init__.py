@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from edgekd.data import domain
 from edgekd.data.sources import Source
 from edgekd.errors import BadInputError, nearest
 from edgekd.tasks import image_classification, text_classification, text_embedding
@@ -46,6 +47,11 @@ TASKS: dict[str, TaskModule] = {
     text_classification.NAME: text_classification,
     text_embedding.NAME: text_embedding,
 }
+# The tasks that can be trained on the rows of another source, and how that is read.
+DOMAINS: Mapping[str, Callable[[Any, Any, Path | None], Source[Any]]] = {
+    image_classification.NAME: domain.images,
+    text_classification.NAME: domain.texts,
+}
 
 
 def named(name: str) -> TaskModule | None:
@@ -62,13 +68,13 @@ def outputs_of(task: str, config: Any) -> Outputs | None:
 class TaskData:
     """A task's data: its digest and the data itself, each read when first asked for."""
 
-    def __init__(self, task: str, config: Any, cache: Path | None = None) -> None:
+    def __init__(self, task: str, config: Any, cache: Path | None = None, source: Source[Any] | None = None) -> None:
         found = named(task)
         if found is None:
             raise BadInputError(f"found the task {task!r}", nearest(task, TASKS))
         self.module = found
         self.config = config
-        self.source = self.module.source(config, cache)
+        self.source = self.module.source(config, cache) if source is None else source
 
     @cached_property
     def digest(self) -> str:
@@ -79,6 +85,11 @@ class TaskData:
     def set(self) -> Any:
         """The data set, checked."""
         return self.source.load()
+
+    def trained_on(self, config: Any, cache: Path | None = None) -> TaskData:
+        """The same with other training rows, those of a table of one of DOMAINS, in the same classes."""
+        name = self.module.NAME
+        return TaskData(name, config, cache, DOMAINS[name](self, config, cache))
 
     def open(self, tokenizer: Path | None, scratch: Path) -> Task:
         """The task with its data; ``scratch`` takes what doesn't fit into memory."""

@@ -142,6 +142,32 @@ def test_a_live_teacher_of_a_fine_tuning(refused: Refused) -> None:
     assert message.endswith(f": teachers.0.finetune.live: {LIVE}")
 
 
+def test_data_of_its_own_for_a_fine_tuning(refused: Refused) -> None:
+    """What is wrong with it is said with the stage's line, and a teacher has none."""
+    step = 'use = "finetune"'
+    columns = 'columns = { text = "said", label = "about" }'
+
+    def of(keys: str, before: str = step) -> tuple[str, str]:
+        return refused(phrases.CLASSIFICATION.replace(before, f"{before}\ndata = {{ {keys} }}"))
+
+    line = line_of(phrases.CLASSIFICATION, step)
+    where = f"bad.toml:{line}: stage 'finetune': "
+    expected = "test-mat.jsonl: found the label 'mat', expected one of the pipeline's classes"
+    assert of(f'use = "table", train = "test-mat.jsonl", {columns}') == (f"{where}{expected}", "did you mean 'cat'?")
+    assert (
+        of(f'use = "table", train = "nothing.jsonl", {columns}')[0] == f"{where}data train: found no file nothing.jsonl"
+    )
+    message, hint = of(f'use = "table", train = "test.jsonl", {columns}')
+    assert message == f"{where}data set 'test.jsonl': found every training text in the test split too"
+    message, hint = of(f'use = "table", train = "train.jsonl", {columns}, selection = 300')
+    assert message.startswith(f"{where}training split: found 60 texts of class 0, expected at least 150")
+    assert hint.endswith("(data selection, calibration_samples)")
+    message, _ = of(f'use = "table", tran = "train.jsonl", {columns}')
+    assert message == f"bad.toml:{line + 1}: found the unknown key 'stages.1.data.tran'"
+    message, _ = of(f'use = "table", train = "train.jsonl", {columns}', "[teacher.finetune]")
+    assert message.endswith(": found the unknown key 'teacher.finetune.data'")
+
+
 def test_an_unknown_loss(refused: Refused) -> None:
     text = with_losses(phrases.EMBEDDING, '{ use = "cosin" }')
     message, hint = refused(text)

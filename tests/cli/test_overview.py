@@ -36,7 +36,7 @@ Commands:
 STAGES = """\
 distill    Train the student on the teacher's cached logits and on the labels.
 prune      Take whole channels out, then recover by distillation (epochs and what follows are the recovery's).
-finetune   Train on the labels alone.
+finetune   Train on the labels alone, of the pipeline's data or of data of its own.
 export     Write the float student, and the teacher to compare with, in the formats that are shipped.
 quantize   Make INT8 of each format with its own runtime's quantizer.
 """
@@ -67,6 +67,7 @@ precision            'float32' | 'bfloat16'                       default 'float
 accumulate           int                                          default 1
 freeze               list of str                                  default []
 live                 False                                        default False
+data                 table                                        default none
 
 A loss is { use = NAME } with its options; docs/losses.md says which one is for what:
 labels               cross-entropy to the labels                         weight, smoothing

@@ -11,6 +11,7 @@ import tinybert
 from workshop import Built, Ran, Workshop
 
 STUDENTS = ("student_start", "student_float", "onnx_int8", "tflite_int8")
+DOMAIN = [*phrases.labelled(40, seed=51), *phrases.labelled(60, seed=21)[:2]]  # the last two are test texts
 SHIFTS = {"", "typos", "truncation", "upper case"}
 
 
@@ -56,8 +57,12 @@ losses = [
 
 @pytest.fixture(scope="session")
 def classification(shop: Workshop) -> Built:
-    """A teacher that is fine-tuned in the same build, and a student that is fine-tuned after distilling."""
-    return built(shop, "classification", phrases.CLASSIFICATION, "--control")
+    """A teacher that is fine-tuned in the same build, and a student that is, on other texts, after distilling."""
+    phrases.write_jsonl(shop.folder / "domain.jsonl", ["about", "about what"], DOMAIN)
+    columns = 'columns = { text = "about", label = "about what" }'
+    data = f'data = {{ use = "table", train = "domain.jsonl", {columns}, selection = 10 }}'
+    text = phrases.CLASSIFICATION.replace('use = "finetune"\n', f'use = "finetune"\n{data}\n')
+    return built(shop, "classification", text, "--control")
 
 
 @pytest.fixture(scope="session")
@@ -218,6 +223,15 @@ def test_a_classifier_is_scored_beside_its_control_and_every_stage_of_its_making
     assert report["quality"].keys() == {"teacher", "tfidf"} | made
     row = difference(classification, "student_distilled", "control")
     assert row["lower"] <= row["difference"] <= row["upper"]
+
+
+def test_repeated_texts_in_the_data_of_the_fine_tuning_are_counted(classification: Built) -> None:
+    tested = {text for text, _ in phrases.labelled(60, seed=21)}
+    count = len({text for text, _ in DOMAIN} & tested)
+    (note,) = [note for note in classification.report["notes"] if note.startswith("data of the stage 'finetune'")]
+    assert count >= 2
+    assert f": {count} of 60 test texts occur in training too (the first: " in note
+    assert note.endswith(f"; {count} training texts were left out for it")
 
 
 def test_a_classifiers_confidence_is_reported(classification: Built) -> None:

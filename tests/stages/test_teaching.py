@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from edgekd.artifact import Artifact, Kind
+from edgekd.data.sources import DataConfig
 from edgekd.data.splits import TrainingRows
 from edgekd.data.views import AugmentConfig
 from edgekd.errors import BadInputError
+from edgekd.models import loading
 from edgekd.models.cached_outputs import CachedOutputs
+from edgekd.models.running import outputs_of
 from edgekd.stages import distill, finetune, student, teacher, teacher_outputs
 from edgekd.stages.base import Context
 from edgekd.store import Product
@@ -142,6 +146,22 @@ def test_a_student_taught_in_16_bits_can_be_fine_tuned_in_32(
     assert seen == {"teacher": {torch.float32}, "distill": {torch.bfloat16}, "finetune": {torch.float32}}
     assert {each.dtype for each in load_file(made.path).values() if each.is_floating_point()} == {torch.float32}
     assert tuned.facts["epoch_losses"][-1] < tuned.facts["epoch_losses"][0]
+
+
+def test_a_model_is_fine_tuned_on_data_of_its_own(taught: Artifact, context: Context) -> None:
+    """There rows are called columns and columns rows, which the pipeline's test images then are too."""
+    data = context.data.trained_on(DataConfig(use="tiny:swapped", selection=30))
+    config = finetune.Config(epochs=8, batch_size=30, learning_rate=0.05)
+    tuned = finetune.run((taught,), config, replace(apart(context, "tuned"), data=data))
+    assert tuned.facts["selection_quality"][-1] > 0.8
+    task, rows = context.task(), np.arange(tiny.TEST)
+    right = [
+        task.score(outputs_of(loading.load(path)[0], task, "test", rows)).scores for path in (taught.path, tuned.path)
+    ]
+    kept = rows[rows % 3 == 2]
+    assert right[0].mean() > 0.8
+    assert right[1][kept].mean() > 0.6
+    assert right[1][np.setdiff1d(rows, kept)].mean() < 0.2
 
 
 VIEWS = AugmentConfig(views=2, flip=True, shift_pixels=2)
