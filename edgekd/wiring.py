@@ -22,6 +22,7 @@ from edgekd.stages import (
     shift,
     smaller,
     teacher_outputs,
+    tfidf_shift,
 )
 from edgekd.stages.base import NoConfig
 from edgekd.targets.isa import target_isa
@@ -208,9 +209,14 @@ class Wiring:
         for name in names:
             fitted = evaluate.Config(temperature=quantize.temperature and name.endswith("_int8"))
             yield Node(f"evaluate {name}", "evaluate", fitted, (name, *self._reader(name)))
-        if self.pipeline.task in TEXT_TASKS and self.pipeline.proof.tfidf:
+        if self._tfidf:
             yield Node("evaluate tfidf", "tfidf", NoConfig())
         yield from self._shifts()
+
+    @property
+    def _tfidf(self) -> bool:
+        """Whether texts are scored by TF-IDF too."""
+        return self.pipeline.task in TEXT_TASKS and self.pipeline.proof.tfidf
 
     def _references(self) -> tuple[str, ...]:
         """What the distilled student is compared with: itself untrained, and trained on labels alone."""
@@ -220,7 +226,7 @@ class Wiring:
         return ("student_start", "control") if control else ("student_start",)
 
     def _shifts(self) -> Iterator[Node]:
-        """The same test items, noisier: the teacher, the student at every stage of its making, and what is shipped."""
+        """The same test items, noisier: teacher, student at every stage of its making, what is shipped, TF-IDF."""
         items = self.pipeline.proof.shift_items
         if items == 0 or ":" in self.pipeline.task:
             return
@@ -231,6 +237,8 @@ class Wiring:
         for name in dict.fromkeys((*self._references(), self.final, *shipped)):
             if name != "teacher":
                 yield Node(f"shift {name}", "shift", shift.Config(items=items), (name, *self._reader(name)))
+        if self._tfidf:
+            yield Node("shift tfidf", "tfidf_shift", tfidf_shift.Config(items=items))
 
     def _profiles(self) -> Iterator[Node]:
         names = [f"teacher_{form}" for form in self.formats if self.origins.is_torch]

@@ -141,7 +141,7 @@ def test_texts_are_read_by_one_tokenizer_where_the_student_is_made_of_the_teache
     assert taken["calibration"] == ("tokenizer",)
     for name in ("teacher_onnx", "onnx_float", "evaluate teacher", "evaluate onnx_int8", "profile onnx_int8"):
         assert taken[name][-1] == "tokenizer"
-    assert taken["evaluate tfidf"] == ()
+    assert taken["evaluate tfidf"] == taken["shift tfidf"] == ()
 
 
 def test_a_trimmed_student_reads_by_its_own_tokenizer_and_the_teacher_by_the_whole_one(folder: Path) -> None:
@@ -277,7 +277,9 @@ def test_shift_is_scored_on_as_many_items_as_the_pipeline_says(items: int, folde
 
 
 def test_the_tfidf_row_can_be_left_out(folder: Path) -> None:
-    assert "evaluate tfidf" not in inputs(wired(folder, encoders.PIPELINE + "\n[proof]\ntfidf = false\n"))
+    left = inputs(wired(folder, encoders.PIPELINE + "\n[proof]\ntfidf = false\n"))
+    assert not {"evaluate tfidf", "shift tfidf"} & left.keys()
+    assert "shift tfidf" not in inputs(wired(folder, encoders.PIPELINE + "\n[proof]\nshift_items = 0\n"))
 
 
 def test_a_temperature_is_fitted_to_the_shipped_files_alone(folder: Path) -> None:

@@ -47,48 +47,55 @@ def classify(train_texts: Sequence[str], train_labels: Labels, test_texts: Seque
     return np.log(np.maximum(shares, math.exp(LEAST_LOG_PROBABILITY)))
 
 
-def ranks(
-    queries: Sequence[str], documents: Sequence[str], galleries: npt.NDArray[Any], corpus: Sequence[str]
-) -> npt.NDArray[np.int64]:
-    """Return the rank of document i for query i in its gallery, as in :func:`edgekd.algorithms.retrieval.ranks`.
+class Index:
+    """Documents that are searched by TF-IDF vectors of words with 1 + ln(tf).
 
-    Similarity is the cosine of TF-IDF vectors of words with 1 + ln(tf). Words are counted in ``corpus``, for example
-    the training texts, and in the documents: a search engine knows what it searches, but no query beforehand.
-    Single words, because pairs did worse (WordNet's examples to glosses, 1,000 a gallery: MRR 0.080, not 0.084).
-
-    >>> documents = ["a bird of prey", "a tall tree", "a fast boat"]
-    >>> ranks(["prey bird", "tree tree", "sails"], documents, np.zeros(3, int), corpus=[]).tolist()
-    [1, 1, 3]
-
-    Raises:
-        ValueError: not one document and one gallery a query.
-
+    Words are counted in ``corpus``, for example the training texts, and in the documents: a search engine knows what it
+    searches, but no query beforehand. Single words, because pairs did worse (WordNet's examples to glosses, 1,000 a
+    gallery: MRR 0.080, not 0.084).
     """
-    if not len(queries) == len(documents) == len(galleries):
-        raise ValueError(
-            f"found {len(queries)} queries, {len(documents)} documents and {len(galleries)} galleries, "
-            "expected the same number of each"
-        )
-    vectorizer = _vectorizer(pairs=False).fit([*corpus, *documents])
-    asked, known = vectorizer.transform(queries), vectorizer.transform(documents)
 
-    def cosines(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Floats:
-        block: Floats = (asked[rows] @ known[columns].T).toarray()
-        return block
+    def __init__(self, documents: Sequence[str], corpus: Sequence[str]) -> None:
+        self._words = _vectorizer(pairs=False).fit([*corpus, *documents])
+        self._known = self._words.transform(documents)
 
-    own = np.asarray(asked.multiply(known).sum(axis=1), np.float64).ravel()
-    return ranks_by(cosines, own, galleries)
+    def ranks(self, queries: Sequence[str], galleries: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """Return the rank of document i for query i in its gallery, as :func:`edgekd.algorithms.retrieval.ranks` does.
 
+        >>> index = Index(["a bird of prey", "a tall tree", "a fast boat"], corpus=[])
+        >>> index.ranks(["prey bird", "tree tree", "sails"], np.zeros(3, int)).tolist()
+        [1, 1, 3]
 
-def cosines(queries: Sequence[str], documents: Sequence[str], corpus: Sequence[str]) -> Floats:
-    """Return the cosine (N,) of query i and document i, their words counted as in :func:`ranks`.
+        Raises:
+            ValueError: not one document and one gallery a query.
 
-    >>> cosines(["a tall tree", "a boat"], ["a tall tree", "a bird"], corpus=[]).round(2).tolist()
-    [1.0, 0.58]
-    """
-    vectorizer = _vectorizer(pairs=False).fit([*corpus, *documents])
-    asked, known = vectorizer.transform(queries), vectorizer.transform(documents)
-    return np.asarray(asked.multiply(known).sum(axis=1), np.float64).ravel()
+        """
+        asked = self._asked(queries)
+        if len(galleries) != len(queries):
+            raise ValueError(f"found {len(queries)} queries and {len(galleries)} galleries, expected as many")
+
+        def cosines(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Floats:
+            block: Floats = (asked[rows] @ self._known[columns].T).toarray()
+            return block
+
+        return ranks_by(cosines, self.cosines(queries), galleries)
+
+    def cosines(self, queries: Sequence[str]) -> Floats:
+        """Return the cosine (N,) of query i and document i.
+
+        >>> Index(["a tall tree", "a bird"], corpus=[]).cosines(["a tall tree", "a boat"]).round(2).tolist()
+        [1.0, 0.58]
+
+        Raises:
+            ValueError: not one document a query.
+
+        """
+        return np.asarray(self._asked(queries).multiply(self._known).sum(axis=1), np.float64).ravel()
+
+    def _asked(self, queries: Sequence[str]) -> Any:
+        if len(queries) != self._known.shape[0]:
+            raise ValueError(f"found {len(queries)} queries and {self._known.shape[0]} documents, expected as many")
+        return self._words.transform(queries)
 
 
 def _vectorizer(*, pairs: bool) -> Any:

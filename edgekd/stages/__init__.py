@@ -19,6 +19,7 @@ from edgekd.stages import (
     teacher,
     teacher_outputs,
     tfidf,
+    tfidf_shift,
     tokenizer,
     trim_vocabulary,
 )
@@ -46,5 +47,6 @@ STAGES: dict[str, Stage] = {
     "evaluate": evaluate,
     "shift": shift,
     "tfidf": tfidf,
+    "tfidf_shift": tfidf_shift,
     "profile": profile,
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 from edgekd.algorithms import retrieval, tfidf
 from edgekd.artifact import Artifact, Kind
@@ -26,7 +29,10 @@ def run(_inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> P
 
     task, data = context.task(), context.data.set
     with threadpool_limits(context.threads):  # two threads on shared cores took a minute for a second's work
-        found = _retrieved(data) if isinstance(data.test, Pairs) else _classified(data, task)
+        if isinstance(data.test, Pairs):
+            found = searched(data.test, tfidf.Index(list(data.test.documents), list(data.train.texts)))
+        else:
+            found = _classified(data, data.test.texts, task)
     path = context.scratch / "outputs.npz"
     np.savez(path, allow_pickle=False, **found)
     quality = float(found["scores"].mean())
@@ -35,23 +41,28 @@ def run(_inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> P
     return Product(path, {**facts, "item": task.item, "summary": summary})
 
 
-def _retrieved(data: TextSet) -> Arrays:
-    pairs = data.test
-    if not isinstance(pairs, Pairs):
-        raise TypeError(f"found test data of type {type(pairs).__name__}, expected Pairs")
-    queries, documents = list(pairs.queries), list(pairs.documents)
-    if pairs.scores is not None:
-        cosines = tfidf.cosines(queries, documents, list(data.train.texts))
-        return {"scores": retrieval.spearman_parts(cosines, pairs.scores)}
-    ranks = tfidf.ranks(queries, documents, pairs.galleries, list(data.train.texts))
-    return {"scores": retrieval.reciprocal_rank(ranks), "ranks": ranks, "galleries": pairs.galleries}
+def searched(pairs: Pairs, index: tfidf.Index) -> Arrays:
+    """What each query, or each pair with a given similarity, scores by an index of the pairs' documents."""
+    queries = list(pairs.queries)
+    if pairs.scores is None:
+        ranks = index.ranks(queries, pairs.galleries)
+        return {"scores": retrieval.reciprocal_rank(ranks), "ranks": ranks, "galleries": pairs.galleries}
+    cosines = index.cosines(queries)
+    if np.ptp(cosines) == 0:  # no pair has a word in common, or all have the same: no order, no correlation
+        return {"scores": np.zeros(len(pairs))}
+    return {"scores": retrieval.spearman_parts(cosines, pairs.scores)}
 
 
-def _classified(data: TextSet, task: Task) -> Arrays:
-    train, test = data.train, data.test
-    if isinstance(test, Pairs) or train.labels is None or test.labels is None:
+def log_probabilities(data: TextSet, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    """What a classifier that was trained on the training texts with labels says of ``texts``: (N, classes)."""
+    train = data.train
+    if train.labels is None:
         raise TypeError(f"found no labels in {data.title!r}")
     known = np.flatnonzero(train.labels >= 0)
-    logits = tfidf.classify(train.take(known), train.labels[known], list(test.texts), len(data.classes))
+    return tfidf.classify(train.take(known), train.labels[known], texts, len(data.classes))
+
+
+def _classified(data: TextSet, texts: Sequence[str], task: Task) -> Arrays:
+    logits = log_probabilities(data, list(texts))
     scored = task.score(logits)
     return {"outputs": logits, "scores": scored.scores, **scored.more}

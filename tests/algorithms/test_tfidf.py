@@ -8,7 +8,7 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 
 from edgekd.algorithms import tfidf
-from edgekd.algorithms.tfidf import LEAST_LOG_PROBABILITY, classify, ranks
+from edgekd.algorithms.tfidf import LEAST_LOG_PROBABILITY, Index, classify
 
 SPAM = [
     "win a cheap prize",
@@ -118,22 +118,24 @@ def test_labels_that_do_not_fit_are_refused(labels: list[int], text: str) -> Non
 
 
 def test_ranks_by_hand() -> None:
-    documents = ["red kite", "red red red kite bird", "blue sea"]
+    index = Index(["red kite", "red red red kite bird", "blue sea"], [])
     # the first is 'red' and 'kite' in equal parts; so is its query, which finds it first
-    assert ranks(["kite red", "bird", "kite"], documents, np.zeros(3, int), []).tolist() == [1, 1, 3]
-    assert ranks(["kite red", "bird", "kite"], documents, np.array([0, 0, 1]), []).tolist() == [1, 1, 1]
+    assert index.ranks(["kite red", "bird", "kite"], np.zeros(3, int)).tolist() == [1, 1, 3]
+    assert index.ranks(["kite red", "bird", "kite"], np.array([0, 0, 1])).tolist() == [1, 1, 1]
 
 
 def test_a_query_without_a_known_word_finds_nothing() -> None:
-    assert ranks(["unseen", "sea"], ["red kite", "blue sea"], np.zeros(2, int), ["unseen"]).tolist() == [2, 1]
+    index = Index(["red kite", "blue sea"], ["unseen"])
+    assert index.ranks(["unseen", "sea"], np.zeros(2, int)).tolist() == [2, 1]
 
 
 def test_words_that_are_frequent_in_the_corpus_count_less() -> None:
-    queries, documents = ["red kite", "x"], ["kite", "red"]
     for frequent, rank in (("red", 1), ("kite", 2)):
-        assert ranks(queries, documents, np.zeros(2, int), [frequent] * 9)[0] == rank
+        assert Index(["kite", "red"], [frequent] * 9).ranks(["red kite", "x"], np.zeros(2, int))[0] == rank
 
 
-def test_one_document_a_query() -> None:
-    with pytest.raises(ValueError, match="found 2 queries, 1 documents and 2 galleries"):
-        ranks(["a", "b"], ["a"], np.zeros(2, int), [])
+def test_one_document_and_one_gallery_a_query() -> None:
+    with pytest.raises(ValueError, match="found 2 queries and 1 documents"):
+        Index(["a bird"], []).cosines(["a", "b"])
+    with pytest.raises(ValueError, match="found 1 queries and 2 galleries"):
+        Index(["a bird"], []).ranks(["a"], np.zeros(2, int))

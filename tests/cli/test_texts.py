@@ -125,12 +125,14 @@ def test_a_shipped_file_is_compared_with_the_teacher_item_by_item(embedding: Bui
 
 def test_an_embedding_is_scored_under_shift(embedding: Built) -> None:
     rows = embedding.report["shifts"]
-    assert {row["model"] for row in rows} == {"teacher", *STUDENTS}
+    assert {row["model"] for row in rows} == {"teacher", *STUDENTS, "tfidf"}
     assert {row["kind"] for row in rows} == SHIFTS
     assert {row["items"] for row in rows} == {10}
     upper = {row["level"]: row["value"] for row in rows if (row["model"], row["kind"]) == ("teacher", "upper case")}
     plain = next(row["value"] for row in rows if (row["model"], row["kind"]) == ("teacher", ""))
     assert upper == {0.5: plain, 1.0: plain}, "this tokenizer lowers the case"
+    searched = {(row["kind"], row["level"]): row["value"] for row in rows if row["model"] == "tfidf"}
+    assert searched["upper case", 1.0] == searched["", 0] > searched["truncation", 0.25]
 
 
 def test_without_labels_there_is_no_control_and_the_report_says_so(embedding: Built) -> None:
@@ -242,6 +244,20 @@ def test_a_classifiers_confidence_is_reported(classification: Built) -> None:
         assert 0 <= found["AUROC of confidence"] <= 1
     assert 0 < figures(classification, "onnx_int8")["agreement with the teacher"] <= 1
     assert "agreement with the teacher" not in figures(classification, "teacher")
+
+
+def test_tfidf_classifies_under_shift_what_the_models_do(classification: Built, narrow: Built) -> None:
+    for made in (classification, narrow):
+        doses = {model: {} for model in ("tfidf", "onnx_int8")}
+        for row in made.report["shifts"]:
+            if row["model"] in doses:
+                doses[row["model"]][row["kind"], row["level"]] = row["items"]
+        assert doses["tfidf"] == doses["onnx_int8"]
+    found = {
+        (row["kind"], row["level"]): row["value"] for row in classification.report["shifts"] if row["model"] == "tfidf"
+    }
+    assert found["", 0] == found["upper case", 1.0] > 0.9, "the class's word stands in each text"
+    assert found["truncation", 0.25] < found["", 0]
 
 
 def test_a_temperature_is_fitted_after_quantization_alone(classification: Built) -> None:

@@ -45,6 +45,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "evaluate": ({"shares": [1, 2], "temperature": True}, {"temperature": 1.5}),
     "shift": ({"items": 10}, {"items": 0}),
     "tfidf": ({}, {"items": 3}),
+    "tfidf_shift": ({"items": 10}, {"items": 0}),
     "profile": (
         {"artifact": "a", "threads": 1, "min_runs": 1, "min_seconds": 0, "machine": "m"},
         {"min_seconds": -1},
