@@ -110,6 +110,7 @@ def shelves(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "mails-of-ours.csv": ["body", "folder"],
         "photos.csv": ["file", "kind"],
         "photos-test.csv": ["file", "kind"],
+        "other-photos.csv": ["file"],
     }.items():
         phrases.write_csv(folder / name, columns, [["a cat"] * len(columns)])
     phrases.write_jsonl(folder / "alike.jsonl", ["one", "other", "likeness"], [("a cat", "a dog", "0.5")])

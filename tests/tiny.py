@@ -11,11 +11,12 @@ from edgekd.data.dataset import DataSet, Split
 
 CLASSES = ("row", "column", "diagonal")
 SIZE = 12
-TRAIN, TEST = 240, 60
+TRAIN, TEST, OUTSIDE = 240, 60, 20
 
 
 def data() -> DataSet:
-    return DataSet("tiny bars", CLASSES, bars(TRAIN, 1), bars(TEST, 2), "made up")
+    noise = np.random.default_rng(4).integers(0, 90, (OUTSIDE, SIZE, SIZE, 1)).astype(np.uint8)
+    return DataSet("tiny bars", CLASSES, bars(TRAIN, 1), bars(TEST, 2), "made up", out_of_domain=noise)
 
 
 def bars(count: int, seed: int) -> Split:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgekd.errors import BadInputError
 
 SPLITS = ("train", "test")
+OUTSIDE = "out_of_domain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """A training split, and a test split that no training, calibration or selection ever sees."""
+    """A training split, and a test split that no training, calibration or selection ever sees.
+
+    ``out_of_domain`` are images (N, H, W, C) that belong to no class, for the AUROC of confidence.
+    """
 
     title: str
     classes: tuple[str, ...]
@@ -39,6 +43,7 @@ class DataSet:
     test: Split
     licence: str = ""
     problems: tuple[str, ...] = ()  # what was found about the data, with counts, for the report
+    out_of_domain: npt.NDArray[Any] | None = None
 
     def shape(self) -> tuple[int, int]:
         """Height and width of the images."""
@@ -50,9 +55,10 @@ def digest(data: DataSet) -> str:
     """SHA-256 over classes, images and labels."""
     total = hashlib.sha256(repr(data.classes).encode())
     for split in (data.train, data.test):
-        total.update(repr((split.images.shape, split.images.dtype.str)).encode())
-        total.update(np.ascontiguousarray(split.images).data)
+        _update(total, split.images)
         total.update(np.ascontiguousarray(split.labels).data)
+    if data.out_of_domain is not None:
+        _update(total, data.out_of_domain)
     return total.hexdigest()
 
 
@@ -65,9 +71,15 @@ def check(data: DataSet) -> DataSet:
     """
     for name, split in (("train", data.train), ("test", data.test)):
         where = f"data set {data.title!r}, split {name!r}"
-        _check_sizes(split, where)
-        _check_values(split, where)
+        _check_images(split.images, where)
         _check_labels(split, data.classes, where)
+    if data.out_of_domain is not None:
+        _check_images(data.out_of_domain, f"data set {data.title!r}, split {OUTSIDE!r}")
+        if data.out_of_domain.shape[1:] != data.test.images.shape[1:]:
+            raise BadInputError(
+                f"data set {data.title!r}: found images out of the domain of {data.out_of_domain.shape[1:]} and test "
+                f"images of {data.test.images.shape[1:]}, expected the same height, width and channels"
+            )
     if data.train.images.shape[1:] != data.test.images.shape[1:]:
         raise BadInputError(
             f"data set {data.title!r}: found training images of {data.train.images.shape[1:]} and test images of "
@@ -76,13 +88,34 @@ def check(data: DataSet) -> DataSet:
     return data
 
 
-def _check_sizes(split: Split, where: str) -> None:
-    if len(split.images) == 0:
+def _update(total: Any, images: npt.NDArray[Any]) -> None:
+    total.update(repr((images.shape, images.dtype.str)).encode())
+    total.update(np.ascontiguousarray(images).data)
+
+
+def _check_images(images: npt.NDArray[Any], where: str) -> None:
+    if len(images) == 0:
         raise BadInputError(f"{where}: found no images, expected at least one", "check the path and the file endings")
-    if split.images.ndim != 4 or split.images.shape[3] not in (1, 3):
+    if images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise BadInputError(f"{where}: found images of shape {images.shape}, expected (count, height, width, 1 or 3)")
+    if images.dtype != np.uint8:
+        _check_values(images, where)
+
+
+def _check_values(images: npt.NDArray[Any], where: str) -> None:
+    bad = ~np.isfinite(images).reshape(len(images), -1).all(1)
+    if bad.any():
+        row = int(np.argmax(bad))
         raise BadInputError(
-            f"{where}: found images of shape {split.images.shape}, expected (count, height, width, 1 or 3)"
+            f"{where}: found NaN or infinite values in {int(bad.sum())} of {len(bad)} images, the first in row {row}",
+            "repair or leave out those rows",
         )
+    low, high = float(images.min()), float(images.max())
+    if low < 0 or high > 255:
+        raise BadInputError(f"{where}: found pixel values from {low:g} to {high:g}, expected 0 to 255")
+
+
+def _check_labels(split: Split, classes: tuple[str, ...], where: str) -> None:
     if split.labels.ndim != 1 or split.labels.dtype.kind not in "iu":
         raise BadInputError(
             f"{where}: found labels of shape {split.labels.shape} and type {split.labels.dtype}, "
@@ -90,24 +123,6 @@ def _check_sizes(split: Split, where: str) -> None:
         )
     if len(split.images) != len(split.labels):
         raise BadInputError(f"{where}: found {len(split.images)} images and {len(split.labels)} labels")
-
-
-def _check_values(split: Split, where: str) -> None:
-    if split.images.dtype == np.uint8:
-        return
-    bad = ~np.isfinite(split.images).reshape(len(split), -1).all(1)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise BadInputError(
-            f"{where}: found NaN or infinite values in {int(bad.sum())} of {len(split)} images, the first in row {row}",
-            "repair or leave out those rows",
-        )
-    low, high = float(split.images.min()), float(split.images.max())
-    if low < 0 or high > 255:
-        raise BadInputError(f"{where}: found pixel values from {low:g} to {high:g}, expected 0 to 255")
-
-
-def _check_labels(split: Split, classes: tuple[str, ...], where: str) -> None:
     outside = (split.labels < 0) | (split.labels >= len(classes))
     if outside.any():
         row = int(np.argmax(outside))

@@ -1,4 +1,4 @@
-"""An image folder: train/CLASS/*.png and test/CLASS/*.png, all of one size."""
+"""An image folder: train/CLASS/*.png and test/CLASS/*.png, all of one size; out_of_domain/*.png if there is one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-from edgekd.data.dataset import SPLITS, DataSet, Split
+from edgekd.data.dataset import OUTSIDE, SPLITS, DataSet, Split
 from edgekd.errors import BadInputError, MissingExtraError
 
 Image = npt.NDArray[np.uint8]
@@ -35,7 +35,8 @@ def load(root: Path, splits: Sequence[str] = SPLITS) -> DataSet:
     classes = class_names(root, splits)
     train = _split(root / "train", classes)
     test = _split(root / "test", classes) if "test" in splits else train.none()
-    return DataSet(f"image folder {root}", classes, train, test)
+    outside = _images(root / OUTSIDE) if "test" in splits and (root / OUTSIDE).is_dir() else None
+    return DataSet(f"image folder {root}", classes, train, test, out_of_domain=outside)
 
 
 def class_names(root: Path, splits: Sequence[str] = SPLITS) -> tuple[str, ...]:
@@ -61,10 +62,18 @@ def _split(folder: Path, classes: tuple[str, ...]) -> Split:
         for path in sorted((folder / name).glob("*"))
         if path.suffix.lower() in ENDINGS
     ]
+    return Split(_read([path for path, _ in files], folder), np.array([label for _, label in files], np.int64))
+
+
+def _images(folder: Path) -> Image:
+    """Every image in ``folder``, at any depth."""
+    return _read(sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS), folder)
+
+
+def _read(files: Sequence[Path], folder: Path) -> Image:
     if not files:
         raise BadInputError(f"{folder}: found no images, expected files ending in {', '.join(sorted(ENDINGS))}")
-    images = stacked([(decoded(path, str(path)), str(path)) for path, _ in files])
-    return Split(images, np.array([label for _, label in files], np.int64))
+    return stacked([(decoded(path, str(path)), str(path)) for path in files])
 
 
 def stacked(images: Sequence[tuple[Image, str]]) -> Image:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekd.data import labels
-from edgekd.data.dataset import SPLITS, DataSet, Split
+from edgekd.data.dataset import OUTSIDE, SPLITS, DataSet, Split
 from edgekd.data.folder import decoded, stacked
 from edgekd.data.origins import Origin
 from edgekd.data.tables import Table, Wanted
@@ -42,13 +42,13 @@ class ImageTable:
 
     def check(self) -> None:
         """Refuse missing files and columns."""
-        self.origin.check(dict.fromkeys(self.splits, self._wanted))
+        self.origin.check(self._wanted)
 
     def digest(self) -> str:
         """SHA-256 over the tables, and over the files that they name."""
-        total = hashlib.sha256(self.origin.digest(dict.fromkeys(self.splits, self._wanted)).encode())
-        for split in self.splits:
-            table = self.origin.open(split, self._wanted)
+        total = hashlib.sha256(self.origin.digest(self._wanted).encode())
+        for split, wanted in self._wanted.items():
+            table = self.origin.open(split, wanted)
             for row, value in enumerate(table.column(self.columns.image)):
                 if not isinstance(_embedded(value), bytes):
                     total.update(hashlib.sha256(self._encoded(value, split, table.where, row)[0]).digest())
@@ -61,7 +61,9 @@ class ImageTable:
             BadInputError: a row without an image or a label, an image that can't be read, images of different sizes.
 
         """
-        opened = {split: self.origin.open(split, self._wanted) for split in self.splits}
+        opened = {split: self.origin.open(split, wanted) for split, wanted in self._wanted.items()}
+        others = opened.pop(OUTSIDE, None)
+        outside = None if others is None else self._images(OUTSIDE, others)
         found = {split: labels.of_table(table, self.columns.label) for split, table in opened.items()}
         names = labels.classes(list(found.values()))
         read = {
@@ -73,11 +75,12 @@ class ImageTable:
         if len(absent):
             raise BadInputError(f"{opened['train'].where}: found no training image of the class {names[absent[0]]!r}")
         title = ", tested on ".join(table.where for table in opened.values())
-        return DataSet(title, names, train, read.get("test", train.none()))
+        return DataSet(title, names, train, read.get("test", train.none()), out_of_domain=outside)
 
     @property
-    def _wanted(self) -> Wanted:
-        return Wanted((self.columns.image, self.columns.label))
+    def _wanted(self) -> dict[str, Wanted]:
+        image, label = self.columns.image, self.columns.label
+        return {split: Wanted((image,) if split == OUTSIDE else (image, label)) for split in self.splits}
 
     def _images(self, split: str, table: Table) -> Any:
         column = table.column(self.columns.image)

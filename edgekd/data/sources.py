@@ -10,9 +10,9 @@ from typing import Protocol, TypeVar
 from edgekd import dotted
 from edgekd.data import bundled, dataset, folder, repeats
 from edgekd.data.cache import Cache
-from edgekd.data.dataset import SPLITS, DataSet
+from edgekd.data.dataset import OUTSIDE, SPLITS, DataSet
 from edgekd.data.image_table import ImageColumns, ImageTable
-from edgekd.data.origins import HUB_KEYS, TABLE_KEYS, TabularConfig, origin
+from edgekd.data.origins import HUB_KEYS, TABLE_KEYS, Names, TabularConfig, origin
 from edgekd.errors import BadInputError, nearest
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -22,8 +22,8 @@ KEYS = {
     "fashion-mnist-subset": frozenset({"use", "selection"}),
     "fashion-mnist": frozenset({"use", "selection", "path"}),
     "folder": frozenset({"use", "selection", "path"}),
-    "table": TABLE_KEYS,
-    "hub": HUB_KEYS,
+    "table": TABLE_KEYS | {OUTSIDE},
+    "hub": HUB_KEYS | {OUTSIDE},
 }
 
 
@@ -31,6 +31,11 @@ class DataConfig(TabularConfig):
     """The [data] table of image classification: a source, and what that source needs."""
 
     columns: ImageColumns = ImageColumns()
+    out_of_domain: Names = ()
+
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """The files, or the hub's names, of each split that was given."""
+        return {**super().splits(), OUTSIDE: self.out_of_domain}
 
 
 class Source(Protocol[Loaded_co]):
@@ -163,7 +168,7 @@ def source(config: DataConfig, cache: Path | None = None) -> Source[DataSet]:
         BadInputError: no such source, a key that is missing, or one that the source has no use for.
 
     """
-    return Noted(_raw(config, cache, SPLITS))
+    return Noted(_raw(config, cache, (*SPLITS, OUTSIDE)))
 
 
 def training(config: DataConfig, cache: Path | None = None) -> Source[DataSet]:
@@ -177,13 +182,14 @@ def _raw(config: DataConfig, cache: Path | None, splits: tuple[str, ...]) -> Sou
         return Function(config.use)
     if config.use not in KEYS:
         raise BadInputError(f"[data] use: found {config.use!r}", nearest(config.use, KEYS) + " Or 'module:function'.")
-    config.refuse_other_keys(KEYS[config.use] - (set(SPLITS) - set(splits)))
+    config.refuse_other_keys(KEYS[config.use] - ({*SPLITS, OUTSIDE} - {*splits}))
     if config.use == "fashion-mnist-subset":
         return FashionMnist(bundled.SUBSET, "Fashion-MNIST subset")
     if config.use == "fashion-mnist":
         return FashionMnist(bundled.full_files(config.path or DEBIAN_FOLDER), "Fashion-MNIST")
     if config.use != "folder":
-        return ImageTable(origin(config, Cache(cache), splits), config.columns, splits)
+        read = tuple(split for split in splits if split != OUTSIDE or config.out_of_domain)
+        return ImageTable(origin(config, Cache(cache), read), config.columns, read)
     if config.path is None:
         raise BadInputError("[data]: found use = 'folder' and no path, expected path = 'FOLDER'")
     return ImageFolder(config.path, splits)

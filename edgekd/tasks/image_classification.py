@@ -49,12 +49,11 @@ class ImageClassification(Task):
 
     def count(self, split: Split) -> int:
         """How many images a split has."""
-        return len(self._split(split))
+        return len(self._images(split))
 
     def inputs(self, split: Split, rows: Rows, view: int = 0) -> Arrays:
         """Prepared images; the views are of the training split alone."""
-        images = self._split(split).images
-        return {"image": prepare(_view(images, rows, view, self.augment))}
+        return {"image": prepare(_view(self._images(split), rows, view, self.augment))}
 
     def score(self, outputs: npt.NDArray[Any]) -> Scored:
         """1 for each image whose largest logit is its class's, else 0."""
@@ -75,10 +74,11 @@ class ImageClassification(Task):
         shown = images if kind is None else shift.shifted(kind, level, images, seed)
         return ImageClassification(replace(self.data, test=DataSplit(shown, labels)), self.selection)
 
-    def _split(self, split: Split) -> DataSplit:
+    def _images(self, split: Split) -> npt.NDArray[Any]:
+        outside = self.data.out_of_domain
         if split == "out_of_domain":
-            return DataSplit(self.data.test.images[:0], self.data.test.labels[:0])
-        return self.data.train if split == "train" else self.data.test
+            return self.data.test.images[:0] if outside is None else outside
+        return (self.data.train if split == "train" else self.data.test).images
 
 
 _view = view  # the method's parameter hides the function's name

@@ -93,6 +93,13 @@ def test_the_report_has_every_promised_field(built: Built) -> None:
     assert {row["kind"] for row in report["artifacts"]} >= FILES
 
 
+def test_confidence_is_held_against_images_out_of_the_domain(built: Built) -> None:
+    found = {row["model"]: row["value"] for row in built.report["figures"] if row["figure"] == "AUROC of confidence"}
+    assert found.keys() == built.report["quality"].keys()
+    assert all(0 < value <= 1 for value in found.values())
+    assert found["teacher"] > 0.5, "noise without a bar looks like no class"
+
+
 def test_every_file_of_the_report_is_there_and_whole(built: Built) -> None:
     folder = built.workshop.folder / built.run_folder
     for row in built.report["artifacts"]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tiny
 
-from edgekd.data.dataset import DataSet, Split, check, digest
+from edgekd.data.dataset import Split, check, digest
 from edgekd.errors import BadInputError
 
 GOOD = tiny.data()
@@ -63,12 +63,26 @@ def test_both_splits_have_images_of_one_size() -> None:
     )
 
 
+def test_images_out_of_the_domain_are_like_the_test_images() -> None:
+    for images, message in (
+        (IMAGES[:, :8], "found images out of the domain of (8, 12, 1) and test images of (12, 12, 1), expected the"),
+        (IMAGES[:0], "found no images, expected at least one"),
+        (floats(-1.0), "found pixel values from -1 to "),
+    ):
+        with pytest.raises(BadInputError) as caught:
+            check(replace(GOOD, out_of_domain=images))
+        assert caught.value.message.startswith("data set 'tiny bars'")
+        assert message in caught.value.message
+
+
 def test_the_digest_changes_with_everything_that_is_learned_from() -> None:
     changed = (
         GOOD,
         replace(GOOD, classes=("row", "column", "other")),
         replace(GOOD, test=Split(IMAGES, labelled(0, 1))),
         replace(GOOD, test=Split(IMAGES[::-1], LABELS)),
+        replace(GOOD, out_of_domain=None),
+        replace(GOOD, out_of_domain=IMAGES),
         replace(GOOD, train=Split(GOOD.train.images.reshape(240, 6, 24, 1), GOOD.train.labels)),
     )
     assert len({digest(data) for data in changed}) == len(changed)
@@ -76,4 +90,4 @@ def test_the_digest_changes_with_everything_that_is_learned_from() -> None:
 
 
 def test_the_title_decides_nothing() -> None:
-    assert digest(DataSet("other", GOOD.classes, GOOD.train, GOOD.test)) == digest(GOOD)
+    assert digest(replace(GOOD, title="other")) == digest(GOOD)

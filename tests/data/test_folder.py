@@ -39,6 +39,19 @@ def test_classes_are_the_sorted_folder_names(root: Path) -> None:
     assert data.test.images[1:, 0, 0, 0].tolist() == [10, 20]
 
 
+def test_images_out_of_the_domain_lie_beside_the_splits(root: Path) -> None:
+    assert folder.load(root).out_of_domain is None
+    draw(root / "out_of_domain" / "any" / "a.png", 30)
+    draw(root / "out_of_domain" / "b.png", 40)
+    found = folder.load(root)
+    assert found.out_of_domain is not None
+    assert found.out_of_domain[:, 0, 0, 0].tolist() == [30, 40]
+    assert (found.classes, len(found.train), len(found.test)) == (("ant", "cat"), 3, 3)
+    (root / "out_of_domain" / "b.png").unlink()
+    (root / "out_of_domain" / "any" / "a.png").unlink()
+    assert refused(root).startswith(f"{root / 'out_of_domain'}: found no images, expected files ending in .bmp, ")
+
+
 def test_grey_images_become_rgb(root: Path) -> None:
     draw(root / "train" / "cat" / "a.png", 99, mode="L")
     assert folder.load(root).train.images[1, 0, 0].tolist() == [99, 99, 99]

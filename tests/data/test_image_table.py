@@ -80,6 +80,19 @@ def test_a_hubs_image_folder_is_decoded(folder: Path) -> None:
     assert len(data(folder, use="hub", path="hub", train="train", test="test").digest) > 64
 
 
+def test_images_out_of_the_domain_need_no_label(folder: Path) -> None:
+    (folder / "others.csv").write_text("image\nimages/3.png\nimages/3.png\nimages/2.png\n")
+    found = loaded(folder, out_of_domain="others.csv")
+    assert found.out_of_domain is not None
+    assert found.out_of_domain[:, 0, 0, 0].tolist() == [3, 3, 2]
+    assert (found.classes, len(found.test), loaded(folder).out_of_domain) == (("ant", "cat"), 2, None)
+    before = data(folder, out_of_domain="others.csv").digest
+    (folder / "others.csv").write_text("image\nimages/3.png\n")
+    assert len({before, data(folder).digest, data(folder, out_of_domain="others.csv").digest}) == 3
+    (folder / "others.csv").write_text("file\nimages/3.png\n")
+    assert "others.csv: found no column 'image', only 'file'" in refused(folder, out_of_domain="others.csv")
+
+
 def test_images_that_both_splits_have_are_counted_and_kept(folder: Path) -> None:
     (folder / "images" / "3.png").write_bytes(encoded(1))
     found = loaded(folder)
@@ -130,7 +143,7 @@ def test_the_digest_is_of_the_tables_and_of_the_images(folder: Path) -> None:
     ("keys", "message"),
     [
         ({"use": "table", "train": "train.csv"}, "[data]: found use = 'table' and no test, expected test = a file"),
-        ({"use": "table", "path": "x"}, "[data] path: found with use = 'table', which takes columns, selection, "),
+        ({"use": "table", "path": "x"}, "[data] path: found with use = 'table', which takes columns, out_of_domain, "),
         ({"use": "fashion-mnist-subset", "train": "x"}, "[data] train: found with use = 'fashion-mnist-subset'"),
     ],
 )

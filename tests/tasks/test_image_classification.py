@@ -29,11 +29,14 @@ def test_prepared_images_are_rgb_channels_first_from_minus_1_to_1() -> None:
 
 def test_inputs_are_the_images_of_the_split_and_rows() -> None:
     rows = np.array([7, 3])
-    for split, images in (("train", DATA.train.images), ("test", DATA.test.images)):
+    outside = DATA.out_of_domain
+    assert outside is not None
+    for split, images in (("train", DATA.train.images), ("test", DATA.test.images), ("out_of_domain", outside)):
         found = TASK.inputs(split, rows)
         assert list(found) == ["image"]
         assert np.array_equal(found["image"], prepare(images[rows]))
-    assert (TASK.count("train"), TASK.count("test"), TASK.count("out_of_domain")) == (240, 60, 0)
+    assert (TASK.count("train"), TASK.count("test"), TASK.count("out_of_domain")) == (240, 60, 20)
+    assert ImageClassification(replace(DATA, out_of_domain=None), 30).count("out_of_domain") == 0
 
 
 def test_views_change_the_training_images_and_no_others() -> None:
