@@ -12,6 +12,7 @@ from edgekd.data.views import AugmentConfig
 from edgekd.errors import BadInputError
 from edgekd.limits import Limit
 from edgekd.models import encoder_folder, outputs_table
+from edgekd.models.families import family
 from edgekd.objectives.base import Available, Need
 from edgekd.objectives.table import check, needs
 from edgekd.pipeline import Pipeline
@@ -45,6 +46,10 @@ def check_steps(pipeline: Pipeline) -> None:
             "add the stage 'distill' and a [student]",
         )
     _check_outputs(pipeline)
+    _check_width(pipeline)
+    student = pipeline.student
+    if student is not None and student.encoder is not None and student.vocabulary == "trimmed":
+        family(dimensions.facts(pipeline, student.encoder).model_type, "trimming a student's vocabulary")
     if pipeline.student is not None and pipeline.student.layers is not None and forms != ["encoder"]:
         raise BadInputError(f"{path}: found [student] layers, which are taken from a teacher given as encoder = '…'")
     if "finetune" in trains and not _has_labels(pipeline):
@@ -74,6 +79,19 @@ def _check_outputs(pipeline: Pipeline) -> None:
             "expected views = 1: its table has one output for a row",
             "leave [augment] out, or give the teacher itself",
         )
+
+
+def _check_width(pipeline: Pipeline) -> None:
+    """Refuse a width of vectors where there are none, or one that the teacher's vectors have no directions for."""
+    width = None if pipeline.student is None else pipeline.student.output_width
+    if width is None:
+        return
+    where = f"{pipeline.where('student', 'output_width')}: [student] output_width: found {width}"
+    if _has_labels(pipeline):
+        raise BadInputError(f"{where} with {pipeline.task}, expected none: a model's outputs are its classes")
+    most = dimensions.teacher_width(pipeline)
+    if most is not None and width > most:
+        raise BadInputError(f"{where}, expected at most {most}, the width of the teacher's vectors")
 
 
 def check_teachers(pipeline: Pipeline) -> None:

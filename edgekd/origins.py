@@ -86,7 +86,9 @@ class Origins:
         reader = self.readers.of_student()
         if wanted.encoder is not None:
             source = self.pipeline.folder(wanted.encoder)
-            return "student_start", "encoder", encoder.Config(**_encoder(source), noun="student"), reader
+            options = {**_encoder(source), "noun": "student", "output_width": wanted.output_width}
+            vectors = () if wanted.output_width is None else ("teacher_outputs",)
+            return "student_start", "encoder", encoder.Config.model_validate(options), (*reader, *vectors)
         code = dotted.digest(str(wanted.model), "[student] model")
         config = student.Config(model=str(wanted.model), options=wanted.options, code_sha256=code)
         return "student_start", "student", config, reader

@@ -14,6 +14,7 @@ from edgekd.toml_file import Frozen
 
 Loading = tuple[str, str, Frozen, tuple[str, ...]]  # name, stage, options, inputs
 TEXTS = ("text-classification", "text-embedding")
+WHOLE = "student_tokenizer"  # before it is trimmed, where no teacher reads by it
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class Readers:
         student = self.pipeline.student
         if student is not None and self._trimmed:
             config = trim_vocabulary.Config(min_count=student.token_min_count)
-            yield "tokenizer", "trim_vocabulary", config, self.of_teacher(0)
+            if self._student not in self._teachers:
+                yield WHOLE, "tokenizer", _tokenizer(str(self._student), length), ()
+            yield "tokenizer", "trim_vocabulary", config, (self._whole,)
         elif self._student is not None:
             yield "tokenizer", "tokenizer", _tokenizer(self._student, length), ()
 
@@ -77,6 +80,11 @@ class Readers:
     @property
     def _trimmed(self) -> bool:
         return self._reads and self.pipeline.student is not None and self.pipeline.student.vocabulary == "trimmed"
+
+    @property
+    def _whole(self) -> str:
+        """What the artifact is called that the student's trimmed tokenizer is a part of."""
+        return self._name(str(self._student)) if self._student in self._teachers else WHOLE
 
     def _name(self, source: str) -> str:
         """What the artifact of a teacher's tokenizer is called."""

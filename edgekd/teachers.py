@@ -61,7 +61,7 @@ class StudentConfig(Frozen):
     feed_forward: Positive | tuple[Positive, ...] | None = None  # neurons of each layer, or of one after the other
     heads: Positive | tuple[Positive, ...] | None = None  # attention heads, likewise
     fit_texts: Annotated[int, Field(ge=0)] = 0  # texts on which blocks that are cut, or before a gap, are fitted
-    output_width: Positive | None = None  # by a linear layer, which starts as the teacher's principal components
+    output_width: Positive | None = None  # by a linear layer, which starts with the teacher's principal components
     vocabulary: Literal["whole", "trimmed"] = "whole"  # trimmed: the tokens that the training texts use
     token_min_count: Positive = 1  # of a trimmed vocabulary: how often they must use a token
     tokenizer: str | None = None  # the folder of the tokenizer, where ``encoder`` doesn't say it
@@ -71,9 +71,10 @@ class StudentConfig(Frozen):
         given = [name for name in ("model", "encoder", "layers") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"found {' and '.join(given) or 'none of them'}, expected one of model, encoder, layers")
-        cut = (self.hidden, self.feed_forward, self.heads, self.output_width)
-        if self.layers is None and (any(cut) or self.vocabulary == "trimmed"):
+        if self.layers is None and any((self.hidden, self.feed_forward, self.heads, self.fit_texts)):
+            raise ValueError("hidden, feed_forward, heads and fit_texts go with layers: they cut what the teacher has")
+        if self.model is not None and (self.output_width or self.vocabulary == "trimmed"):
             raise ValueError(
-                "hidden, feed_forward, heads, output_width and vocabulary go with layers: they cut what the teacher has"
+                "output_width and vocabulary go with layers or encoder: a module has what its function says"
             )
         return self

@@ -84,6 +84,16 @@ def test_several_teachers_teach_similarities_whatever_their_widths(folder: Path)
             "",
         ),
         (
+            ONNX_ONLY.replace('model = "tinynet:student"', 'encoder = "alike"\noutput_width = 8'),
+            "[student] output_width: found 8 with image-classification, expected none",
+            "",
+        ),
+        (
+            TEXT.replace("layers = 2", 'encoder = "alike"\noutput_width = 48'),
+            "[student] output_width: found 48, expected at most 32, the width of the teacher's vectors",
+            "",
+        ),
+        (
             ONNX_ONLY.replace(MODEL, '[teacher]\noutputs = "t.parquet"\n'),
             "found [augment] views = 2 and a teacher given as outputs = '…', expected views = 1",
             "leave [augment] out",
@@ -110,7 +120,8 @@ def test_what_does_not_fit_the_task_the_teacher_or_the_student_is_refused(
 ) -> None:
     with pytest.raises(BadInputError) as caught:
         check(folder, text)
-    assert caught.value.message.startswith(f"{folder / 'mine.toml'}: {message}")
+    place = f":{line_of(text, 'output_width')}" if "output_width" in message else ""
+    assert caught.value.message.startswith(f"{folder / 'mine.toml'}{place}: {message}")
     assert caught.value.hint.startswith(hint)
 
 

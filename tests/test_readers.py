@@ -63,6 +63,18 @@ def steps(found: Readers) -> dict[str, str]:
             {"teacher_tokenizer": "teacher", "tokenizer": "alike"},
         ),
         (
+            of("teacher"),
+            'encoder = "alike"\nvocabulary = "trimmed"',
+            [("teacher_tokenizer",)],
+            {"teacher_tokenizer": "teacher", "student_tokenizer": "alike", "tokenizer": "student_tokenizer"},
+        ),
+        (
+            of("teacher", "wider"),
+            'encoder = "wider"\nvocabulary = "trimmed"',
+            [("teacher_1_tokenizer",), ("teacher_2_tokenizer",)],
+            {"teacher_1_tokenizer": "teacher", "teacher_2_tokenizer": "wider", "tokenizer": "teacher_2_tokenizer"},
+        ),
+        (
             of("teacher", "wider"),
             'encoder = "alike"',
             [("teacher_1_tokenizer",), ("teacher_2_tokenizer",)],

@@ -53,6 +53,7 @@ def test_a_teachers_weight_is_above_zero(weight: float) -> None:
     [
         {"model": "m:f", "options": {"width": 3}},
         {"encoder": "some/encoder", "tokenizer": "elsewhere"},
+        {"encoder": "some/encoder", "output_width": 16, "vocabulary": "trimmed"},
         {"layers": 3, "hidden": 64, "feed_forward": 128, "output_width": 16, "vocabulary": "trimmed"},
         {"layers": [0, 2]},
         {"layers": {"first": 2}},
@@ -76,11 +77,17 @@ def test_a_student_in_no_form_or_in_two_is_refused(given: dict[str, Any], found:
         StudentConfig(**given)
 
 
-@pytest.mark.parametrize("cut", [{"hidden": 64}, {"feed_forward": 64}, {"output_width": 16}, {"vocabulary": "trimmed"}])
+@pytest.mark.parametrize("cut", [{"hidden": 64}, {"feed_forward": 64}, {"heads": 2}, {"fit_texts": 9}])
 @pytest.mark.parametrize("form", [{"model": "m:f"}, {"encoder": "e"}])
 def test_what_cuts_the_teacher_goes_with_its_layers(form: dict[str, Any], cut: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="go with layers: they cut what the teacher has"):
         StudentConfig(**form, **cut)
+
+
+@pytest.mark.parametrize("cut", [{"output_width": 16}, {"vocabulary": "trimmed"}])
+def test_a_module_has_the_width_and_the_tokens_that_its_function_says(cut: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="output_width and vocabulary go with layers or encoder"):
+        StudentConfig(model="m:f", **cut)
 
 
 @pytest.mark.parametrize("layers", [0, -1, {"last": 2}, {"first": 0}, [-1], "few"])

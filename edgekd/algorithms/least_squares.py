@@ -81,6 +81,23 @@ def fit(moments: Moments, count: int, width: int = 1) -> Fit:
     return Fit(kept, weights[:, :-1].float(), weights[:, -1].float(), moments.unexplained(weights, places))
 
 
+def linear_map(inputs: Tensor, targets: Tensor) -> Tensor:
+    """Return W (H, F) of min ||X W^T - T||^2 + ridge ||W||^2 for ``inputs`` X (N, F) and ``targets`` T (N, H).
+
+    The ridge is 1e-4 of the mean square of an input, times N: with fewer samples than inputs W stays small.
+    Source: Hoerl and Kennard 1970, https://doi.org/10.1080/00401706.1970.10488634
+
+    >>> inputs = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    >>> linear_map(inputs, inputs @ torch.tensor([[3.0], [-1.0]])).round(decimals=2).tolist()
+    [[3.0, -1.0]]
+    """
+    given = inputs.double()
+    inner = given.T @ given
+    ridge = RIDGE * inner.diagonal().mean() * torch.eye(len(inner), dtype=torch.float64)
+    found: Tensor = torch.linalg.solve(inner + ridge, given.T @ targets.double()).T.float()
+    return found
+
+
 def _eliminated(regular: Tensor, cross: Tensor, count: int, width: int) -> Tensor:
     """The inputs that are left when all but ``count`` groups are gone."""
     inverse = torch.linalg.inv(regular)

@@ -14,6 +14,7 @@ from edgekd.errors import BadInputError
 from edgekd.models import loading, widths
 from edgekd.models.encoder import Classifier, Encoder, output_width
 from edgekd.models.families import Family, backbone_of, family
+from edgekd.models.heads import pca_head
 from edgekd.models.loading import ModelSpec
 from edgekd.models.widths import State
 
@@ -103,35 +104,6 @@ def chosen_layers(choice: Choice | None, count: int) -> tuple[int, ...]:
             f"of 0 to {count - 1}: the teacher has {count} layers"
         )
     return chosen
-
-
-def pca_head(vectors: Tensor, width: int) -> Tensor:
-    """Return the ``width`` main directions of ``vectors`` (N, D), the first ones first: (width, D), orthonormal rows.
-
-    They are the eigenvectors of V^T V with the largest eigenvalues, each with its largest entry positive. The mean
-    isn't taken out, so that W v keeps as much of the dot products v . v' as ``width`` directions can, and the first k
-    rows are the head of width k (Matryoshka). Source: Eckart and Young 1936, https://doi.org/10.1007/BF02288367
-
-    Measured on all-MiniLM-L6-v2 (384 to 128; 3,000 texts; 1,000 pairs of WordNet's held out): example-to-gloss MRR
-    0.319 of 0.340 this way and 0.326 with the mean taken out, but the correlation of all cosines with the teacher's
-    is 0.974 this way and 0.857 with the mean taken out. The student's losses are on cosines.
-
-    >>> pca_head(torch.tensor([[0.0, 2.0], [1.0, 0.0], [0.0, -2.0]]), 1).tolist()
-    [[0.0, 1.0]]
-
-    Raises:
-        BadInputError: more directions than D, or than there are vectors.
-
-    """
-    count, full = vectors.shape
-    if not 1 <= width <= min(count, full):
-        raise BadInputError(
-            f"width: found {width}, expected 1 to {min(count, full)}: {count} vectors of width {full} were given"
-        )
-    double = vectors.double()
-    directions: Tensor = torch.linalg.eigh(double.T @ double).eigenvectors.flip(1)[:, :width].T
-    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
-    return (directions * largest.sign()).float() + 0.0  # no negative zeros
 
 
 def _keep_layers(state: State, prefix: str, layers: tuple[int, ...]) -> None:

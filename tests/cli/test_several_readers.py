@@ -35,7 +35,8 @@ def taught_by(text: str, first: str, second: str, student: str) -> str:
 
 
 EMBEDDING = taught_by(phrases.EMBEDDING, "words", "letters", 'encoder = "pupil"')
-SIMILARITIES = EMBEDDING.replace('use = "distill"\n', SIMILAR)
+NARROW = 'encoder = "pupil"\noutput_width = 12\nvocabulary = "trimmed"'
+SIMILARITIES = EMBEDDING.replace('use = "distill"\n', SIMILAR).replace('encoder = "pupil"', NARROW)
 CLASSIFICATION = taught_by(
     phrases.CLASSIFICATION, "words about", "letters about", 'encoder = "pupil"\ntokenizer = "letters about"'
 )
@@ -108,8 +109,13 @@ def tokenizers(report: dict[str, Any]) -> list[str]:
 
 def test_similarities_of_vectors_of_other_widths_and_tokens_are_averaged(shop: Workshop, tmp_path: Path) -> None:
     report = build(shop, "similarities", SIMILARITIES)
-    assert tokenizers(report) == ["teacher_1_tokenizer", "teacher_2_tokenizer", "tokenizer"]
+    assert tokenizers(report) == ["teacher_1_tokenizer", "teacher_2_tokenizer", "student_tokenizer", "tokenizer"]
     assert learned(report)
+    facts = {row["kind"]: row["facts"] for row in report["artifacts"]}
+    gone = facts["tokenizer"]["tokens_before"] - facts["tokenizer"]["tokens"]
+    whole = sum(each.numel() for each in from_folder(shop.folder / "pupil")[0].parameters())
+    assert gone > 0
+    assert facts["student_start"]["parameters"] == whole - 16 * gone + 12 * 16, "rows of the table, and the layer to 12"
     task, teachers = opened(shop, "similarities", tmp_path), [shop.folder / name for name in ("words", "letters")]
     each = [unit(given(teacher, fitted(task), 10)) for teacher in teachers]
     found = cached(shop, "similarities")

@@ -15,8 +15,9 @@ from edgekd.errors import BadInputError
 from edgekd.models import loading
 from edgekd.models.encoder_source import from_folder
 from edgekd.models.families import backbone_of, family
+from edgekd.models.heads import pca_head
 from edgekd.models.loading import ModelSpec
-from edgekd.models.smaller import Sizes, chosen_layers, pca_head, smaller
+from edgekd.models.smaller import Sizes, chosen_layers, smaller
 
 FAMILIES = ("bert", "distilbert", "roberta", "mpnet")
 Source = tuple[Any, ModelSpec, Tokenizer]

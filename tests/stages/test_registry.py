@@ -25,7 +25,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"model": "m:f", "options": {}, "weights": "w", "weights_sha256": "0", "code_sha256": "0"},
         {"model": 3},
     ),
-    "encoder": (SOURCE, {"trust_remote_code": "perhaps"}),
+    "encoder": ({**SOURCE, "output_width": 8}, {"output_width": 0}),
     "tokenizer": ({**SOURCE, "max_length": 8}, {"max_length": 0}),
     "trim_vocabulary": ({}, {"tokens": 100}),
     "foreign_onnx": (FILE, {"weights": 3}),

@@ -8,15 +8,20 @@ from typing import Any
 
 import phrases
 import pytest
+import tinybert
 
 from edgekd import build, device, pipeline, plan
 from edgekd.progress import Quiet
 from edgekd.store import Store
 
+PUPIL = 'encoder = "pupil"'
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return phrases.furnish(tmp_path_factory.mktemp("smaller"))
+    folder = phrases.furnish(tmp_path_factory.mktemp("smaller"))
+    tinybert.save_model(folder / "pupil", hidden_size=16, intermediate_size=32, num_hidden_layers=2)
+    return folder
 
 
 def start(shop: Path, student: str) -> Any:
@@ -41,6 +46,15 @@ def test_a_trimmed_student_is_fitted_to_what_the_teacher_makes_of_the_same_token
         "feed_forward"
     ]
     assert trimmed == pytest.approx(whole, rel=1e-3)
+
+
+@pytest.mark.parametrize("trimmed", ["", 'vocabulary = "trimmed"'])
+def test_an_encoder_of_its_own_starts_with_a_layer_fitted_to_the_teachers_vectors(trimmed: str, shop: Path) -> None:
+    """It is narrower than the teacher; what no linear layer can give is told, whatever rows its table has lost."""
+    left = {width: start(shop, f"{PUPIL}\noutput_width = {width}\n{trimmed}")["unexplained"] for width in (4, 32)}
+    assert left == pytest.approx({4: 0.1, 32: 0.2}, abs=0.1)
+    whole = start(shop, f"{PUPIL}\noutput_width = 4")
+    assert left[4] == pytest.approx(whole["unexplained"], rel=1e-3)
 
 
 @pytest.mark.parametrize("student", ["", "fit_texts = 5", "hidden = 16\nfit_texts = 3000"])
