@@ -170,7 +170,10 @@ class Wiring:
                 fit_texts=wanted.fit_texts,
             )
             vectors = () if wanted.output_width is None else ("teacher_outputs",)
-            yield Node("student_start", "smaller", config, ("teacher", "tokenizer", *vectors))
+            inputs = ("teacher", "tokenizer", *vectors)
+            if self._fitted:
+                yield Node("student_cut", "smaller", config.model_copy(update={"fit_texts": 0}), inputs)
+            yield Node("student_start", "smaller", config, inputs)
         else:
             name, stage, student, inputs = self.origins.student()
             yield Node(name, stage, student, inputs)
@@ -223,7 +226,13 @@ class Wiring:
         if self.pipeline.step("distill") is None:
             return ()
         control = self.options.control and has_labels(self.pipeline)
-        return ("student_start", "control") if control else ("student_start",)
+        return ("student_cut",) * self._fitted + ("student_start",) + ("control",) * control
+
+    @property
+    def _fitted(self) -> bool:
+        """Whether the student's start is fitted to the teacher, and so more than the layers that were kept."""
+        wanted = self.pipeline.student
+        return wanted is not None and wanted.layers is not None and wanted.fit_texts > 0
 
     def _shifts(self) -> Iterator[Node]:
         """The same test items, noisier: teacher, student at every stage of its making, what is shipped, TF-IDF."""

@@ -156,6 +156,15 @@ def test_a_trimmed_student_reads_by_its_own_tokenizer_and_the_teacher_by_the_who
     assert taken["evaluate onnx_int8"] == ("onnx_int8", "tokenizer")
 
 
+def test_a_student_that_is_fitted_before_training_is_also_scored_as_it_was_cut(folder: Path) -> None:
+    made = wired(folder, encoders.PIPELINE.replace("layers = 2\n", "layers = 2\nfit_texts = 8\n"))
+    configs = {node.name: node.config for node in made}
+    assert (configs["student_cut"].fit_texts, configs["student_start"].fit_texts) == (0, 8)
+    assert configs["student_cut"] == configs["student_start"].model_copy(update={"fit_texts": 0})
+    assert inputs(made)["evaluate student_cut"] == ("student_cut", "tokenizer")
+    assert "student_cut" not in inputs(wired(folder, encoders.PIPELINE))
+
+
 def test_a_live_teacher_that_reads_differently_comes_with_both_tokenizers_the_students_first(folder: Path) -> None:
     text = encoders.PIPELINE.replace("layers = 2\n", 'layers = 2\nvocabulary = "trimmed"\n')
     taken = inputs(wired(folder, text.replace("epochs = 1\n", "epochs = 1\nlive = true\n")))
