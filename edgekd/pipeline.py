@@ -48,6 +48,7 @@ class QuantizeStep(Frozen):
     io: Io = "float"  # what a static TFLite file takes and gives
     target_isa: Isa | None = None  # default: the device's
     calibration_samples: Annotated[int, Field(ge=calibration.LEAST)] = 300
+    calibration_seed: int | None = Field(None, ge=0)  # which rows those are; default: the pipeline's seed
     temperature: bool = False  # fit a temperature to the INT8 logits, for probabilities that can be relied on
 
 

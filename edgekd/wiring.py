@@ -182,7 +182,8 @@ class Wiring:
         pipeline = self.pipeline
         quantize: QuantizeStep = pipeline.step("quantize") or QuantizeStep()
         reader = self._reader(self.final)
-        yield Node("calibration", "calibration", calibration.Config(samples=quantize.calibration_samples), reader)
+        calibrated = calibration.Config(samples=quantize.calibration_samples, seed=quantize.calibration_seed)
+        yield Node("calibration", "calibration", calibrated, reader)
         for form in self.formats:
             if self.origins.is_torch:
                 yield Node(f"teacher_{form}", f"export_{form}", NoConfig(), ("teacher", *self._reader("teacher")))

@@ -33,13 +33,15 @@ class Config(Frozen):
     """How many rows set the ranges. The selection rows, apart from these, choose between methods."""
 
     samples: Annotated[int, Field(ge=LEAST)] = 300
+    seed: int | None = None  # of the draw; None: the build's
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
     """Write the rows and the prepared inputs of each part, as 'PART/INPUT', and the held-out rows' labels."""
     task = context.task(inputs)
     rows = task.rows(context.seed)
-    drawn = rows.fit[_draw(task, rows.fit, config.samples, context.seed)]
+    seed = context.seed if config.seed is None else config.seed
+    drawn = rows.fit[_draw(task, rows.fit, config.samples, seed)]
     chosen = dict(zip(PARTS, (drawn, rows.selection), strict=True))
     parts = {part: task.inputs("train", chosen[part]) for part in PARTS}
     _refuse_useless(parts["calibration"], len(drawn), task.row)

@@ -52,6 +52,7 @@ keep_float           list of str                                  default []
 io                   'float' | 'int8' | 'uint8'                   default 'float'
 target_isa           'arm64' | 'x86-vnni' | 'x86'                 default none
 calibration_samples  int                                          default 300
+calibration_seed     int                                          default none
 temperature          bool                                         default False
 """
 FINETUNE = """\

@@ -108,6 +108,14 @@ def test_the_calibration_set_is_of_training_images_apart_from_those_that_choose(
     assert len(found.facts["digest"]) == 64
 
 
+def test_another_seed_draws_another_calibration_set(context: Context) -> None:
+    digests = [
+        calibration.run((), calibration.Config(samples=60, seed=seed), context).facts["digest"]
+        for seed in (None, context.seed, context.seed + 1)
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_all_versions_of_the_student_say_the_same(artifact: Making, context: Context) -> None:
     batches = [{"image": part} for part in np.array_split(prepare(context.data.set.test.images), 4)]
     logits = {
