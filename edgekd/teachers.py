@@ -62,8 +62,9 @@ class StudentConfig(Frozen):
     heads: Positive | tuple[Positive, ...] | None = None  # attention heads, likewise
     fit_texts: Annotated[int, Field(ge=0)] = 0  # texts on which blocks that are cut, or before a gap, are fitted
     output_width: Positive | None = None  # by a linear layer, which starts with the teacher's principal components
-    vocabulary: Literal["whole", "trimmed"] = "whole"  # trimmed: the tokens that the training texts use
-    token_min_count: Positive = 1  # of a trimmed vocabulary: how often they must use a token
+    # trimmed: the tokens that the training texts use, others fall apart; merged: others share the row of the nearest
+    vocabulary: Literal["whole", "trimmed", "merged"] = "whole"
+    token_min_count: Positive = 1  # how often they must use a token for it to keep a row of its own
     tokenizer: str | None = None  # the folder of the tokenizer, where ``encoder`` doesn't say it
 
     @model_validator(mode="after")
@@ -73,8 +74,10 @@ class StudentConfig(Frozen):
             raise ValueError(f"found {' and '.join(given) or 'none of them'}, expected one of model, encoder, layers")
         if self.layers is None and any((self.hidden, self.feed_forward, self.heads, self.fit_texts)):
             raise ValueError("hidden, feed_forward, heads and fit_texts go with layers: they cut what the teacher has")
-        if self.model is not None and (self.output_width or self.vocabulary == "trimmed"):
+        if self.model is not None and (self.output_width or self.vocabulary != "whole"):
             raise ValueError(
                 "output_width and vocabulary go with layers or encoder: a module has what its function says"
             )
+        if self.layers is None and self.vocabulary == "merged":
+            raise ValueError("vocabulary = 'merged' goes with layers: its rows are the teacher's; there is 'trimmed'")
         return self

@@ -168,6 +168,7 @@ class Wiring:
                 heads=wanted.heads,
                 output_width=wanted.output_width,
                 fit_texts=wanted.fit_texts,
+                merged_below=wanted.token_min_count if wanted.vocabulary == "merged" else None,
             )
             vectors = () if wanted.output_width is None else ("teacher_outputs",)
             inputs = ("teacher", "tokenizer", *vectors)

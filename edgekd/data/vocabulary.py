@@ -32,10 +32,8 @@ def trim(tokenizer: Tokenizer, texts: Iterable[str], min_count: int = 1) -> tupl
     """
     parsed = json.loads(tokenizer.text)
     kind = _kind(parsed["model"])
-    counts = _counts(tokenizer, texts)
-    seen = set(np.flatnonzero(counts >= min_count).tolist())
-    special = {int(token["id"]) for token in parsed["added_tokens"]} | {tokenizer.pad_id, *tokenizer.token_ids("")}
-    kept = np.array(sorted(seen | special | kind.needed(parsed["model"], seen)), np.int64)
+    seen = set(np.flatnonzero(counts(tokenizer, texts) >= min_count).tolist())
+    kept = np.array(sorted(seen | special(tokenizer) | kind.needed(parsed["model"], seen)), np.int64)
     renumbered = {int(old): new for new, old in enumerate(kept)}
     parsed["model"] = kind.rebuilt(parsed["model"], renumbered)
     parsed["added_tokens"] = [{**token, "id": renumbered[token["id"]]} for token in parsed["added_tokens"]]
@@ -65,12 +63,21 @@ def _kind(model: Mapping[str, Any]) -> _Kind:
     return KINDS[name]
 
 
-def _counts(tokenizer: Tokenizer, texts: Iterable[str]) -> Ids:
+def special(tokenizer: Tokenizer) -> set[int]:
+    """Ids that don't come from words: padding, what stands around a text, added tokens, the unknown one."""
+    parsed = json.loads(tokenizer.text)
+    model, added = parsed["model"], {int(token["id"]) for token in parsed["added_tokens"]}
+    unknown = tokenizer.vocabulary.get(str(model.get("unk_token")), model.get("unk_id"))
+    return added | {tokenizer.pad_id, *tokenizer.token_ids("")} | ({int(unknown)} if unknown is not None else set())
+
+
+def counts(tokenizer: Tokenizer, texts: Iterable[str]) -> Ids:
+    """How often each token (V,) occurs in texts."""
     size = max(tokenizer.vocabulary.values()) + 1
-    counts = np.zeros(size, np.int64)
+    found = np.zeros(size, np.int64)
     for ids, _ in tokenizer.chunks(texts):
-        counts += np.bincount(np.concatenate([np.array(row, np.int64) for row in ids]), minlength=size)
-    return counts
+        found += np.bincount(np.concatenate([np.array(row, np.int64) for row in ids]), minlength=size)
+    return found
 
 
 def _unsplittable(pieces: Mapping[str, int], singles: Callable[[str], Iterable[str]]) -> set[int]:

@@ -19,6 +19,7 @@ from edgekd.errors import BadInputError, MissingExtraError
 from edgekd.models import quiet
 from edgekd.models.families import FAMILIES
 from edgekd.models.pooling import pool, refuse_unknown
+from edgekd.models.shared_rows import share
 
 MASKED = -100.0  # exp(-100) is 0 beside any attended token, and the range stays small
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -139,15 +140,16 @@ def encoder(
 
     ``config`` is a transformers configuration with its model_type; ``dense`` has tables of outputs, bias and
     activation; ``head`` is the width of the linear head. ``more``: ``mask`` ('4d' or '2d'; the default is '4d' where
-    the family is known to take it), and ``remote``, the name of the model whose own code is run.
+    the family is known to take it), ``remote``, the name of the model whose own code is run, and ``rows``, how many
+    rows the tokens share (:mod:`edgekd.models.shared_rows`).
 
     Raises:
         BadInputError: an unknown pooling, activation or mask, or a configuration that transformers refuses.
 
     """
-    mask, remote = _more(config, more)
+    mask = _mask(config, more)
     refuse_unknown(pooling)
-    backbone = _model("AutoModel", config, remote)
+    backbone = _model("AutoModel", config, more)
     without_pooler(backbone)
     return Encoder(
         backbone,
@@ -165,8 +167,8 @@ def classifier(labels: int, **options: Any) -> Classifier:
 
 def sequence_classifier(config: Mapping[str, Any], **more: Any) -> SequenceClassifier:
     """Build a transformers model for sequence classification with its own head; ``more`` as in ``encoder``."""
-    mask, remote = _more(config, more)
-    return SequenceClassifier(_model("AutoModelForSequenceClassification", config, remote), mask=mask)
+    mask = _mask(config, more)
+    return SequenceClassifier(_model("AutoModelForSequenceClassification", config, more), mask=mask)
 
 
 def output_width(module: nn.Module) -> int:
@@ -225,7 +227,13 @@ def transformers() -> Iterator[Any]:
                 logging.enable_progress_bar()
 
 
-def _model(kind: str, config: Mapping[str, Any], remote: str | None) -> Any:
+def _model(kind: str, config: Mapping[str, Any], more: Mapping[str, Any]) -> Any:
+    made = _built(kind, config, more.get("remote"))
+    share(made, more.get("rows"))
+    return made
+
+
+def _built(kind: str, config: Mapping[str, Any], remote: str | None) -> Any:
     with transformers() as library:
         try:
             if remote is None:
@@ -259,12 +267,12 @@ def linears(width: int, dense: Sequence[Mapping[str, Any]], head: int | None) ->
     return [*layers, *([] if head is None else [nn.Linear(width, head, bias=False)])]
 
 
-def _more(config: Mapping[str, Any], more: Mapping[str, Any]) -> tuple[str, str | None]:
-    unknown = set(more) - {"mask", "remote"}
+def _mask(config: Mapping[str, Any], more: Mapping[str, Any]) -> str:
+    unknown = set(more) - {"mask", "remote", "rows"}
     mask = more.get("mask") or default_mask(config)
     if unknown or mask not in ("2d", "4d") or (mask == "4d" and default_mask(config) == "2d"):
         raise BadInputError(
             f"found the options {dict(more)} for a {config.get('model_type')!r} encoder, expected mask = '2d', "
-            f"or '4d' for {', '.join(sorted(FAMILIES))}, and remote"
+            f"or '4d' for {', '.join(sorted(FAMILIES))}, remote and rows"
         )
-    return mask, more.get("remote")
+    return mask

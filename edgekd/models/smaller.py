@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgekd.algorithms.merging import nearest_kept
 from edgekd.data.vocabulary import Ids
 from edgekd.errors import BadInputError
 from edgekd.models import loading, widths
@@ -33,6 +35,7 @@ class Sizes:
     heads: Count = None  # of attention, as wide as they are
     positions: int | None = None  # the longest text in tokens
     vocabulary: Ids | None = None  # the ids kept, as edgekd.data.vocabulary.trim returns them
+    used: Ids | None = None  # or all ids stay, and those not among these share the row of the nearest that is
     width: int | None = None  # of the vectors
 
 
@@ -61,6 +64,8 @@ def smaller(
     channels = _cut_hidden(view, config, sizes.hidden)
     _cut_tables(view, config, sizes)
     options = {**spec.options, "config": config}
+    if sizes.used is not None:
+        options["rows"] = _share_rows(view, sizes.used)
     if channels is not None:
         _cut_readers(teacher, state, prefix, channels)
     if isinstance(teacher, Encoder):
@@ -192,6 +197,18 @@ def _cut_tables(view: widths.Layers, config: dict[str, Any], sizes: Sizes) -> No
         view.state[words] = view.state[words][kept]
         config["vocab_size"] = len(kept)
         config.update(_token_ids(config, sizes.vocabulary.tolist(), view.known))
+
+
+def _share_rows(view: widths.Layers, used: Ids) -> int:
+    """Keep the rows of the tokens ``used``, have the others read the nearest of these; return how many there are."""
+    words = f"{view.prefix}embeddings.word_embeddings"
+    table = view.state[f"{words}.weight"]
+    refuse_beyond("vocabulary", int(used.max()) + 1, len(table))
+    kept = np.zeros(len(table), bool)
+    kept[used] = True
+    view.state[f"{words}.index"] = torch.from_numpy(nearest_kept(table.numpy(), kept))
+    view.state[f"{words}.weight"] = table[torch.from_numpy(kept)]
+    return int(kept.sum())
 
 
 def _token_ids(config: Mapping[str, Any], kept: list[int], known: Family) -> dict[str, int | None]:

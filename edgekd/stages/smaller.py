@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +14,10 @@ from edgekd.store import Product
 from edgekd.tasks.base import Rows, Task
 from edgekd.toml_file import Frozen
 
-VERSION = 3
+if TYPE_CHECKING:
+    from edgekd.data.vocabulary import Ids
+
+VERSION = 4
 CONSUMES = ((Kind.TORCH,), (Kind.TOKENIZER,), (Kind.OUTPUTS,))
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "transformers")
@@ -30,6 +34,7 @@ class Config(Frozen):
     heads: int | tuple[int, ...] | None = None
     output_width: int | None = None
     fit_texts: int = 0
+    merged_below: int | None = None  # tokens that the texts use less often share a row with the nearest that stays
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
@@ -50,6 +55,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
         feed_forward=config.feed_forward,
         heads=config.heads,
         vocabulary=kept,
+        used=None if config.merged_below is None else _used(inputs[1].path, task, config.merged_below),
         width=config.output_width,
     )
     torch.manual_seed(context.seed)
@@ -59,8 +65,23 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     if fits:
         spec, left = alignment.fitted((module, spec), teacher, sizes, _texts(task, rows, kept))
     parameters = sum(tensor.numel() for tensor in module.parameters())
-    facts = {"parameters": parameters, "unexplained": left, "summary": f"{parameters / 1e6:,.1f} M weights"}
+    rows = spec.options.get("rows")
+    shared = f", {rows:,} rows for all tokens" if rows else ""
+    facts = {"parameters": parameters, "unexplained": left, "summary": f"{parameters / 1e6:,.1f} M weights{shared}"}
     return Product(loading.save(module, spec, context.scratch / "student.safetensors"), facts)
+
+
+def _used(tokenizer: Path, task: Task, least: int) -> Ids:
+    """The ids of special tokens, and of those that occur at least so often in the training texts."""
+    from edgekd.data import vocabulary
+    from edgekd.data.tokens import Tokenizer
+    from edgekd.tasks.texts import TextTask
+
+    if not isinstance(task, TextTask):
+        raise TypeError(f"found the task {task.title!r}, which has no texts")
+    whole = Tokenizer.load(tokenizer)
+    often = np.flatnonzero(vocabulary.counts(whole, task.texts("train")) >= least)
+    return np.union1d(often, sorted(vocabulary.special(whole)))
 
 
 def _vectors(cached: tuple[Artifact, ...]) -> Any:

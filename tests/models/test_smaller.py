@@ -80,6 +80,25 @@ def test_a_classifier_is_cut_with_its_head(tmp_path: Path, name: str) -> None:
         smaller(module, spec, Sizes(width=2))
 
 
+@pytest.mark.parametrize("labels", [0, 3])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_tokens_that_are_not_used_share_the_row_of_the_nearest_that_is(tmp_path: Path, name: str, labels: int) -> None:
+    module, spec, tokenizer = teacher(tmp_path, name, labels=0 if name == "mpnet" else labels)
+    encoded, table = tokenizer.encode(tinybert.TEXTS), backbone_of(module)[1].get_input_embeddings().weight.data
+    used = np.union1d(np.unique(encoded.ids), [tokenizer.pad_id])
+    gone, seen = np.setdiff1d(np.arange(len(table)), used)[0], int(encoded.ids[1])
+    table[gone] = 2 * table[seen]
+    student, made = smaller(module, spec, Sizes(used=used))
+    assert made.options["rows"] == len(used) < len(table)
+    assert torch.equal(outputs(student, encoded), outputs(module, encoded))
+    kept, _ = loading.load(loading.save(student, made, tmp_path / "student.safetensors"))
+    ids = torch.from_numpy(encoded.batch([0])["input_ids"])
+    others, mask = torch.where(ids == seen, int(gone), ids), torch.ones_like(ids)
+    with torch.no_grad():
+        assert torch.equal(kept(others, mask), module(ids, mask))
+        assert not torch.equal(module(others, mask), module(ids, mask))
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_student_of_some_layers_is_the_teacher_without_the_others(tmp_path: Path, name: str) -> None:
     module, spec, tokenizer = teacher(tmp_path, name)

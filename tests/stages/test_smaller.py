@@ -60,3 +60,9 @@ def test_an_encoder_of_its_own_starts_with_a_layer_fitted_to_the_teachers_vector
 @pytest.mark.parametrize("student", ["", "fit_texts = 5", "hidden = 16\nfit_texts = 3000"])
 def test_without_texts_or_with_channels_of_its_own_nothing_is_fitted(shop: Path, student: str) -> None:
     assert start(shop, f"layers = 2\n{student}")["unexplained"] == {}
+
+
+def test_a_merged_vocabulary_has_fewer_rows_the_more_often_tokens_must_be_used(shop: Path) -> None:
+    merged = 'layers = 2\nvocabulary = "merged"\ntoken_min_count = {}'
+    few, none = (start(shop, merged.format(least))["parameters"] for least in (20, 10_000))
+    assert start(shop, "layers = 2")["parameters"] > few > none
