@@ -65,8 +65,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     if fits:
         spec, left = alignment.fitted((module, spec), teacher, sizes, _texts(task, rows, kept))
     parameters = sum(tensor.numel() for tensor in module.parameters())
-    rows = spec.options.get("rows")
-    shared = f", {rows:,} rows for all tokens" if rows else ""
+    shared = f", {spec.options['rows']:,} rows for all tokens" if "rows" in spec.options else ""
     facts = {"parameters": parameters, "unexplained": left, "summary": f"{parameters / 1e6:,.1f} M weights{shared}"}
     return Product(loading.save(module, spec, context.scratch / "student.safetensors"), facts)
 
