@@ -113,6 +113,8 @@ def shelves(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "other-photos.csv": ["file"],
     }.items():
         phrases.write_csv(folder / name, columns, [["a cat"] * len(columns)])
+    for split in ("train", "test"):
+        (folder / "birds" / split / "gull").mkdir(parents=True)
     phrases.write_jsonl(folder / "alike.jsonl", ["one", "other", "likeness"], [("a cat", "a dog", "0.5")])
     for name in ("mails.parquet", "mails-test.parquet"):
         write_parquet(folder / name, {"body": ["a cat", "a dog"], "folder": ["cats", "dogs"]})

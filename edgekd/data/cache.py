@@ -1,4 +1,4 @@
-"""The folder in which tables are kept as memory-mapped files."""
+"""The folder in which tables and decoded images are kept as memory-mapped files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Cache:
     """A folder that was given, or one made when first asked for, which goes when this object does.
 
     Args:
-        root: the folder to keep converted tables in; it needn't exist. Every file in it can be made again.
+        root: the folder to keep them in; it needn't exist. Every file in it can be made again.
 
     """
 

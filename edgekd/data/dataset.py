@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,12 @@ from edgekd.errors import BadInputError
 
 SPLITS = ("train", "test")
 OUTSIDE = "out_of_domain"
+ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Images (N, H, W, C), bytes or floats from 0 to 255, and their labels (N,)."""
+    """Images (N, H, W, C), bytes or floats from 0 to 255, and their labels (N,); both may be mapped from a file."""
 
     images: npt.NDArray[Any]
     labels: npt.NDArray[np.int64]
@@ -90,7 +92,8 @@ def check(data: DataSet) -> DataSet:
 
 def _update(total: Any, images: npt.NDArray[Any]) -> None:
     total.update(repr((images.shape, images.dtype.str)).encode())
-    total.update(np.ascontiguousarray(images).data)
+    for part in _parts(images):
+        total.update(np.ascontiguousarray(part).data)
 
 
 def _check_images(images: npt.NDArray[Any], where: str) -> None:
@@ -103,16 +106,22 @@ def _check_images(images: npt.NDArray[Any], where: str) -> None:
 
 
 def _check_values(images: npt.NDArray[Any], where: str) -> None:
-    bad = ~np.isfinite(images).reshape(len(images), -1).all(1)
+    bad = np.concatenate([~np.isfinite(part).reshape(len(part), -1).all(1) for part in _parts(images)])
     if bad.any():
         row = int(np.argmax(bad))
         raise BadInputError(
             f"{where}: found NaN or infinite values in {int(bad.sum())} of {len(bad)} images, the first in row {row}",
             "repair or leave out those rows",
         )
-    low, high = float(images.min()), float(images.max())
+    low = min(float(part.min()) for part in _parts(images))
+    high = max(float(part.max()) for part in _parts(images))
     if low < 0 or high > 255:
         raise BadInputError(f"{where}: found pixel values from {low:g} to {high:g}, expected 0 to 255")
+
+
+def _parts(images: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Some images after others, so that what is computed of them needs little memory where they are mapped."""
+    return (images[start : start + ROWS_AT_ONCE] for start in range(0, len(images), ROWS_AT_ONCE))
 
 
 def _check_labels(split: Split, classes: tuple[str, ...], where: str) -> None:

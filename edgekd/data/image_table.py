@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from edgekd.data import labels
 from edgekd.data.dataset import OUTSIDE, SPLITS, DataSet, Split
-from edgekd.data.folder import decoded, stacked
+from edgekd.data.images import Decoder, Image
 from edgekd.data.origins import Origin
 from edgekd.data.tables import Table, Wanted
 from edgekd.errors import BadInputError
@@ -27,35 +28,42 @@ class ImageColumns(Frozen):
 
 @dataclass(frozen=True)
 class ImageTable:
-    """Images of one size with labels, in tables.
+    """Images with labels, in tables.
 
     Attributes:
         origin: where the tables come from.
         columns: their columns.
+        decoder: makes arrays of the images.
         splits: those that are read; another one is empty.
 
     """
 
     origin: Origin
     columns: ImageColumns
+    decoder: Decoder
     splits: tuple[str, ...] = SPLITS
 
     def check(self) -> None:
         """Refuse missing files and columns."""
+        self.decoder.check()
         self.origin.check(self._wanted)
 
     def digest(self) -> str:
-        """SHA-256 over the tables, and over the files that they name."""
+        """SHA-256 over the tables, the files that they name, and what is made of these."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         total = hashlib.sha256(self.origin.digest(self._wanted).encode())
         for split, wanted in self._wanted.items():
             table = self.origin.open(split, wanted)
             for row, value in enumerate(table.column(self.columns.image)):
                 if not isinstance(_embedded(value), bytes):
                     total.update(hashlib.sha256(self._encoded(value, split, table.where, row)[0]).digest())
-        return total.hexdigest()
+        return self.decoder.digest(total.hexdigest())
 
     def load(self) -> DataSet:
-        """Decode every image into memory.
+        """Decode every image, one after another.
 
         Raises:
             BadInputError: a row without an image or a label, an image that can't be read, images of different sizes.
@@ -82,10 +90,10 @@ class ImageTable:
         image, label = self.columns.image, self.columns.label
         return {split: Wanted((image,) if split == OUTSIDE else (image, label)) for split in self.splits}
 
-    def _images(self, split: str, table: Table) -> Any:
-        column = table.column(self.columns.image)
-        encoded = (self._encoded(value, split, table.where, row) for row, value in enumerate(column))
-        return stacked([(decoded(io.BytesIO(raw), where), where) for raw, where in encoded])
+    def _images(self, split: str, table: Table) -> Image:
+        rows = enumerate(table.column(self.columns.image))
+        encoded = (self._encoded(value, split, table.where, row) for row, value in rows)
+        return self.decoder.kept(f"{self._digest}-{split}", ((io.BytesIO(raw), at) for raw, at in encoded), len(table))
 
     def _encoded(self, value: Any, split: str, where: str, row: int) -> tuple[bytes, str]:
         """An image's bytes, and what an error calls it."""

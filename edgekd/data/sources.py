@@ -12,6 +12,7 @@ from edgekd.data import bundled, dataset, folder, repeats
 from edgekd.data.cache import Cache
 from edgekd.data.dataset import OUTSIDE, SPLITS, DataSet
 from edgekd.data.image_table import ImageColumns, ImageTable
+from edgekd.data.images import Decoder, Size
 from edgekd.data.origins import HUB_KEYS, TABLE_KEYS, Names, TabularConfig, origin
 from edgekd.errors import BadInputError, nearest
 
@@ -21,9 +22,9 @@ Loaded_co = TypeVar("Loaded_co", covariant=True)
 KEYS = {
     "fashion-mnist-subset": frozenset({"use", "selection"}),
     "fashion-mnist": frozenset({"use", "selection", "path"}),
-    "folder": frozenset({"use", "selection", "path"}),
-    "table": TABLE_KEYS | {OUTSIDE},
-    "hub": HUB_KEYS | {OUTSIDE},
+    "folder": frozenset({"use", "selection", "path", "image_size"}),
+    "table": TABLE_KEYS | {OUTSIDE, "image_size"},
+    "hub": HUB_KEYS | {OUTSIDE, "image_size"},
 }
 
 
@@ -31,6 +32,7 @@ class DataConfig(TabularConfig):
     """The [data] table of image classification: a source, and what that source needs."""
 
     columns: ImageColumns = ImageColumns()
+    image_size: Size | None = None  # height and width to which files are brought; see images.py
     out_of_domain: Names = ()
 
     def splits(self) -> dict[str, tuple[str, ...]]:
@@ -81,19 +83,25 @@ class ImageFolder:
     """Images below ROOT/train/CLASS and ROOT/test/CLASS."""
 
     root: Path
+    decoder: Decoder
     splits: tuple[str, ...] = SPLITS
 
     def check(self) -> None:
         """Refuse a folder without class folders."""
+        self.decoder.check()
         folder.class_names(self.root, self.splits)
 
     def digest(self) -> str:
-        """SHA-256 over names and bytes of the images."""
-        return folder.digest(self.root)
+        """SHA-256 over names and bytes of the images, and over what is made of them."""
+        return self._digest
 
     def load(self) -> DataSet:
-        """Decode every image."""
-        return folder.load(self.root, self.splits)
+        """Decode every image, one after another."""
+        return folder.load(self.root, self.decoder, self._digest, self.splits)
+
+    @cached_property
+    def _digest(self) -> str:
+        return self.decoder.digest(folder.digest(self.root))
 
 
 @dataclass
@@ -162,7 +170,7 @@ def source(config: DataConfig, cache: Path | None = None) -> Source[DataSet]:
 
     Args:
         config: the [data] table, its files already found beside the pipeline.
-        cache: where tables are kept as memory-mapped files; a temporary folder where it is None.
+        cache: where tables and decoded images are kept as memory-mapped files; a temporary folder where it is None.
 
     Raises:
         BadInputError: no such source, a key that is missing, or one that the source has no use for.
@@ -187,9 +195,11 @@ def _raw(config: DataConfig, cache: Path | None, splits: tuple[str, ...]) -> Sou
         return FashionMnist(bundled.SUBSET, "Fashion-MNIST subset")
     if config.use == "fashion-mnist":
         return FashionMnist(bundled.full_files(config.path or DEBIAN_FOLDER), "Fashion-MNIST")
+    kept = Cache(cache)
+    decoder = Decoder(config.image_size, kept)
     if config.use != "folder":
         read = tuple(split for split in splits if split != OUTSIDE or config.out_of_domain)
-        return ImageTable(origin(config, Cache(cache), read), config.columns, read)
+        return ImageTable(origin(config, kept, read), config.columns, decoder, read)
     if config.path is None:
         raise BadInputError("[data]: found use = 'folder' and no path, expected path = 'FOLDER'")
-    return ImageFolder(config.path, splits)
+    return ImageFolder(config.path, decoder, splits)

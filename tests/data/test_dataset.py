@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tiny
 
+from edgekd.data import dataset
 from edgekd.data.dataset import Split, check, digest
 from edgekd.errors import BadInputError
 
@@ -52,6 +53,15 @@ def test_what_cannot_be_trained_on_is_refused(name: str, images: Any, labels: An
     with pytest.raises(BadInputError) as caught:
         check(replace(GOOD, **{name: Split(images, labels)}))
     assert caught.value.message.startswith(f"data set 'tiny bars', split '{name}': {message}")
+
+
+def test_images_are_looked_at_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = digest(GOOD)
+    monkeypatch.setattr(dataset, "ROWS_AT_ONCE", 7)
+    assert digest(GOOD) == whole
+    for value, message in ((np.nan, "in 1 of 60 images, the first in row 45"), (256.0, "from 0 to 256")):
+        with pytest.raises(BadInputError, match=message):
+            check(replace(GOOD, test=Split(floats(value, 45), LABELS)))
 
 
 def test_both_splits_have_images_of_one_size() -> None:

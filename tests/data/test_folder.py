@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekd.data import folder
+from edgekd.data.dataset import DataSet
 from edgekd.data.sources import DataConfig, source
 from edgekd.errors import BadInputError
 
@@ -24,14 +24,22 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def load(root: Path) -> DataSet:
+    return source(DataConfig(use="folder", path=root)).load()
+
+
+def digest(root: Path) -> str:
+    return source(DataConfig(use="folder", path=root)).digest()
+
+
 def refused(root: Path) -> str:
     with pytest.raises(BadInputError) as caught:
-        folder.load(root)
+        load(root)
     return caught.value.message
 
 
 def test_classes_are_the_sorted_folder_names(root: Path) -> None:
-    data = folder.load(root)
+    data = load(root)
     assert data.classes == ("ant", "cat")
     assert data.train.labels.tolist() == [0, 1, 1]
     assert data.train.images.shape == (3, 4, 5, 3)
@@ -40,10 +48,10 @@ def test_classes_are_the_sorted_folder_names(root: Path) -> None:
 
 
 def test_images_out_of_the_domain_lie_beside_the_splits(root: Path) -> None:
-    assert folder.load(root).out_of_domain is None
+    assert load(root).out_of_domain is None
     draw(root / "out_of_domain" / "any" / "a.png", 30)
     draw(root / "out_of_domain" / "b.png", 40)
-    found = folder.load(root)
+    found = load(root)
     assert found.out_of_domain is not None
     assert found.out_of_domain[:, 0, 0, 0].tolist() == [30, 40]
     assert (found.classes, len(found.train), len(found.test)) == (("ant", "cat"), 3, 3)
@@ -54,7 +62,7 @@ def test_images_out_of_the_domain_lie_beside_the_splits(root: Path) -> None:
 
 def test_grey_images_become_rgb(root: Path) -> None:
     draw(root / "train" / "cat" / "a.png", 99, mode="L")
-    assert folder.load(root).train.images[1, 0, 0].tolist() == [99, 99, 99]
+    assert load(root).train.images[1, 0, 0].tolist() == [99, 99, 99]
 
 
 def test_images_of_another_size_are_refused(root: Path) -> None:
@@ -93,13 +101,11 @@ def test_folders_that_are_missing_or_empty_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_digest_is_of_names_and_bytes(root: Path) -> None:
-    found = source(DataConfig(use="folder", path=root))
-    found.check()
-    before = found.digest()
-    assert found.load().classes == ("ant", "cat")
+    source(DataConfig(use="folder", path=root)).check()
+    before = digest(root)
     (root / "train" / "ant" / "notes.txt").write_text("changed")
-    assert found.digest() == before
+    assert digest(root) == before
     draw(root / "train" / "cat" / "a.png", 11)
-    changed = found.digest()
+    changed = digest(root)
     (root / "train" / "cat" / "a.png").rename(root / "train" / "cat" / "z.png")
-    assert len({before, changed, found.digest()}) == 3
+    assert len({before, changed, digest(root)}) == 3

@@ -120,6 +120,14 @@ def test_rows_without_a_usable_image_or_label_are_refused(table: str, message: s
     assert message in refused(folder)
 
 
+def test_unlike_images_are_brought_to_one_size(folder: Path) -> None:
+    (folder / "images" / "1.png").write_bytes(encoded(1, (60, 40)))
+    found = loaded(folder, image_size=[4, 6])
+    assert found.train.images.shape == found.test.images.shape == (2, 4, 6, 3)
+    assert found.train.images[:, 0, 0, 0].tolist() == [0, 1]
+    assert data(folder, image_size=[4, 6]).digest != data(folder, image_size=[6, 4]).digest
+
+
 def test_a_damaged_image_in_a_table_is_named_by_its_row(folder: Path) -> None:
     parquet.write_table(pa.table({"image": [encoded(1), b"no image"], "label": ["cat", "ant"]}), folder / "a.parquet")
     assert f"{folder / 'a.parquet'}, row 1: found a file that can't be read" in refused(folder, train="a.parquet")
@@ -143,7 +151,7 @@ def test_the_digest_is_of_the_tables_and_of_the_images(folder: Path) -> None:
     ("keys", "message"),
     [
         ({"use": "table", "train": "train.csv"}, "[data]: found use = 'table' and no test, expected test = a file"),
-        ({"use": "table", "path": "x"}, "[data] path: found with use = 'table', which takes columns, out_of_domain, "),
+        ({"use": "table", "path": "x"}, "[data] path: found with use = 'table', which takes columns, image_size, "),
         ({"use": "fashion-mnist-subset", "train": "x"}, "[data] train: found with use = 'fashion-mnist-subset'"),
     ],
 )
