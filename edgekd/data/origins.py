@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Protocol, Self
@@ -129,7 +130,9 @@ class Files:
 class Hub:
     """A data set on the Hugging Face hub, or a folder of the same form; code in it is never run.
 
-    What is downloaded goes where ``huggingface_hub`` puts it (HF_HOME); the Arrow files go into ``cache``.
+    What is downloaded goes where ``huggingface_hub`` puts it (HF_HOME); the Arrow files go into ``cache``. Where the
+    hub can't be reached (or HF_HUB_OFFLINE=1) they are those that lie there, or where ``datasets`` puts its own
+    (HF_DATASETS_CACHE).
     """
 
     path: str
@@ -180,9 +183,7 @@ class Hub:
 
         with _quiet(datasets):
             try:
-                found = datasets.load_dataset(
-                    self.path, self.subset, split=split, revision=self.revision, cache_dir=str(self.cache.root)
-                )
+                found = self._found(datasets, split)
             except Exception as error:  # the library has dozens of kinds, from a dozen packages
                 cause = error.__cause__ or error
                 raise BadInputError(
@@ -192,6 +193,13 @@ class Hub:
                 ) from error
         table = found.data.table
         return table.replace_schema_metadata(found.features.arrow_schema.metadata)
+
+    def _found(self, datasets: Any, split: str) -> Any:
+        load = partial(datasets.load_dataset, self.path, self.subset, split=split, revision=self.revision)
+        try:
+            return load(cache_dir=str(self.cache.root))
+        except ConnectionError:  # and not in ``cache`` either
+            return load(cache_dir=str(datasets.config.HF_DATASETS_CACHE))
 
 
 def origin(config: TabularConfig, cache: Cache, needed: Collection[str]) -> Origin:

@@ -15,7 +15,6 @@ from edgekd.errors import BadInputError, MissingExtraError
 from edgekd.models.families import FAMILIES
 
 PACKAGE = "package:"
-NEVER_NEEDED = ("*.h5", "*.msgpack", "*.ot", "*.onnx", "*.bin", "*.pt", "onnx/*", "openvino/*", "*.tflite", "*.gguf")
 LEGACY_POOLING = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -24,7 +23,8 @@ LEGACY_POOLING = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-HASHED = frozenset({".json", ".safetensors", ".txt", ".model", ".py"})
+WEIGHTS = ".safetensors"
+HASHED = frozenset({".json", ".txt", ".model", ".py", WEIGHTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,13 @@ def find(name: str | Path, *, weights: bool = True) -> Path:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of the files that decide what the model does; not over its README."""
+    """SHA-256 over the names and bytes of the files that decide what the model does; not over its README.
+
+    For a model in the hub's cache it is over its name and commit, which decide all files: a first plan has no weights
+    there yet, and its digest must be that of the build after it.
+    """
+    if folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--"):
+        return hashlib.sha256(f"{folder.parents[1].name}\0{folder.name}".encode()).hexdigest()
     total = hashlib.sha256()
     for path in _files(folder):
         stat = path.stat()
@@ -112,7 +118,7 @@ def _files(folder: Path) -> list[Path]:
     files = {path for root in roots for path in root.glob("*") if path.is_file()}
     hashed = {path for path in files if path.suffix in HASHED}
     for root in roots:  # the pickled weights count where there are no others
-        if not any(path.parent == root and path.suffix == ".safetensors" for path in hashed):
+        if not any(path.parent == root and path.suffix == WEIGHTS for path in hashed):
             hashed |= {path for path in files if path.parent == root and path.suffix == ".bin"}
     return sorted(hashed)
 
@@ -139,10 +145,11 @@ def _from_hub(name: str, *, weights: bool) -> Path:
         import huggingface_hub
     except ImportError:
         raise MissingExtraError("huggingface_hub", "build", f"the model {name!r}, which is no folder,") from None
-    skipped = [*NEVER_NEEDED, *([] if weights else ["*.safetensors"])]
+    wanted = [f"*{suffix}" for suffix in sorted(HASHED) if weights or suffix != WEIGHTS]
+    skipped = ["onnx/*", "openvino/*"]
     try:
-        folder = Path(huggingface_hub.snapshot_download(name, ignore_patterns=skipped))
-        if weights and not list(folder.rglob("*.safetensors")):
+        folder = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, ignore_patterns=skipped))
+        if weights and not list(folder.rglob(f"*{WEIGHTS}")):
             huggingface_hub.snapshot_download(name, allow_patterns=["pytorch_model*.bin", "*/pytorch_model.bin"])
     except Exception as error:  # its HTTP client's, its cache's and its own errors share no base class
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import hubcache
 import phrases
 import pytest
 import tinybert
@@ -20,13 +21,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     return Workshop(phrases.furnish(tmp_path_factory.mktemp("a text shop")))
 
 
-def build(shop: Workshop, name: str, *options: str) -> Ran:
-    return shop.run("build", f"{name}.toml", "--device", "pixel8", "--quick", "-o", "out", *options)
+def build(shop: Workshop, name: str, *options: str, **environment: str) -> Ran:
+    return shop.run("build", f"{name}.toml", "--device", "pixel8", "--quick", "-o", "out", *options, **environment)
 
 
-def built(shop: Workshop, name: str, text: str, *options: str) -> Built:
+def built(shop: Workshop, name: str, text: str, *options: str, **environment: str) -> Built:
     shop.pipeline(name, text)
-    made = Built(shop, build(shop, name, *options))
+    made = Built(shop, build(shop, name, *options, **environment))
     assert made.ran.code == 0, made.ran.err + made.ran.out
     return made
 
@@ -67,11 +68,13 @@ def classification(shop: Workshop) -> Built:
 
 @pytest.fixture(scope="session")
 def undistilled(shop: Workshop) -> Built:
-    """A classifier of the user's own, straight to INT8."""
-    tinybert.save_model(shop.folder / "classifier", labels=2)
+    """A classifier with a hub id, out of the local cache, straight to INT8."""
+    classifier = tinybert.save_model(shop.folder / "not beside the pipeline" / "classifier", labels=2)
+    environment = hubcache.keep(shop.folder / "home", "someone/classifier", classifier)
     start, end = phrases.CLASSIFICATION.index("[teacher]"), phrases.CLASSIFICATION.index('[[stages]]\nuse = "export"')
-    text = phrases.CLASSIFICATION[:start] + '[teacher]\nencoder = "classifier"\n\n' + phrases.CLASSIFICATION[end:]
-    return built(shop, "undistilled", text)
+    teacher = '[teacher]\nencoder = "someone/classifier"\n\n'
+    text = phrases.CLASSIFICATION[:start] + teacher + phrases.CLASSIFICATION[end:]
+    return built(shop, "undistilled", text, **environment)
 
 
 def figures(made: Built, model: str) -> dict[str, float]:
@@ -306,7 +309,7 @@ def test_the_terminal_lists_what_was_tried(embedding: Built) -> None:
     assert all(len(line) <= 80 for line in lines[start : start + 6])
 
 
-def test_an_encoder_goes_straight_to_int8(undistilled: Built) -> None:
+def test_an_encoder_with_a_hub_id_goes_straight_to_int8(undistilled: Built) -> None:
     report = undistilled.report
     assert report["quality"].keys() == {"teacher", "tfidf", "onnx_float", "onnx_int8"}
     steps = {step["name"] for step in report["steps"]}

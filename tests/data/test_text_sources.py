@@ -239,6 +239,40 @@ def test_a_hub_that_cannot_be_reached_is_one_clear_error(tmp_path: Path) -> None
     assert ran.stderr == ""
 
 
+CACHED = """
+import sys
+from pathlib import Path
+
+from datasets.packaged_modules.parquet.parquet import Parquet
+
+from edgekd.data.text_sources import TextDataConfig, source
+
+folder, kept = map(Path, sys.argv[1:])
+# What load_dataset does once the hub has told it which files a data set has. An owner's name goes before the set's.
+files = {split: [str(folder / f"{split}.parquet")] for split in ("train", "test")}
+named = {"dataset_name": "texts", "config_name": "default", "config_id": "default", "hash": "0123abcd"}
+Parquet(cache_dir=str(kept), data_files=files, **named).download_and_prepare()
+(kept / "texts").rename(kept / "someone___texts")
+config = TextDataConfig(use="hub", path="someone/texts", train="train", test="test")
+for cache in (kept, folder / "empty"):
+    found = source(config, "text-classification", cache)
+    found.check()
+    print(list(found.load().train.texts), found.load().classes, found.digest())
+"""
+
+
+def test_a_data_set_of_the_hub_is_loaded_from_its_cache_without_a_network(tmp_path: Path) -> None:
+    declared(tmp_path / "train.parquet", ["a", "b", "c"], [1, 0, 1])
+    declared(tmp_path / "test.parquet", ["d", "e"], [1, 0])
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", CACHED, str(tmp_path), str(tmp_path / "datasets")]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.stderr == ""
+    first, second = ran.stdout.splitlines()
+    assert first.startswith("['a', 'b', 'c'] ('spam', 'ham') ")
+    assert second == first
+
+
 def test_planning_imports_no_heavy_library(folder: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom edgekd.data.text_sources import TextDataConfig, source\n"

@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hubcache
+import huggingface_hub
 import pytest
 import tinybert
 
@@ -109,6 +111,47 @@ def test_a_hub_id_that_can_not_be_had_is_refused(tmp_path: Path) -> None:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert "BadInputError: found no folder 'nobody/nothing', and no such model in the hub's local cache" in ran.stderr
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the hub's library finds its cache, while there is no network."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
+    return tmp_path / "home"
+
+
+def test_a_model_of_the_hub_is_found_in_its_cache_and_counts_by_its_commit(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, name = tinybert.save_sentence_model(tmp_path / "model", dense=20), "someone/encoder"
+    hubcache.keep(home, name, folder, weights=False)  # as a plan leaves it
+    planned = check(name)
+    assert (planned.width, planned.max_length, planned.pooling) == (20, 24, "mean")
+    before = digest(planned.folder)
+    hubcache.keep(home, name, folder)
+    found = find(name)
+    assert found == planned.folder
+    assert (found / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    assert digest(found) == before, "a plan and the builds before and after it agree on the key"
+    monkeypatch.setattr(hubcache, "COMMIT", "f" * 40)
+    hubcache.keep(home, name, folder)
+    assert digest(find(name)) != before
+
+
+def test_a_cache_without_what_edgekd_has_no_use_for_is_whole(home: Path, tmp_path: Path) -> None:
+    """The hub's library keeps a list of a commit's files, and refuses a cache without one that was asked for."""
+    trees = pytest.importorskip("huggingface_hub._tree_cache")
+    folder, name = tinybert.save_model(tmp_path / "model"), "someone/encoder"
+    hubcache.keep(home, name, folder)
+    listed = [path.name for path in folder.iterdir()] + ["README.md", "picture.png", "pytorch_model.bin", "onnx/a.json"]
+    entries = {path: trees.TreeCacheEntry(9, "0" * 40) for path in listed}
+    trees.write_tree_cache(str(home / "hub" / "models--someone--encoder"), hubcache.COMMIT, entries)
+    weights = find(name) / "model.safetensors"
+    weights.unlink()
+    assert find(name, weights=False) == weights.parent
+    with pytest.raises(BadInputError, match=r"is incomplete: 1 file\(s\) are missing \(model\.safetensors\)"):
+        find(name)
 
 
 def test_the_digest_is_of_what_the_model_does(tmp_path: Path) -> None:
