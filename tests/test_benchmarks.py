@@ -59,6 +59,12 @@ def test_memory_at_tiny_sizes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("last", "met"), [(209_000_000, True), (211_000_000, False)])
+def test_memory_is_met_below_its_limit_alone(part: Any, last: int, met: bool) -> None:  # noqa: FBT001 (pytest's)
+    row = part("memory").compared((10, 1000), (10_000_000, last))
+    assert (row.met, row.found) == (met, f"{last // 1_000_000 - 10} MB")
+
+
 def test_memory_counts_what_is_held(part: Any) -> None:
     memory = part("memory")
     peak = memory.Peak()

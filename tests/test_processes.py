@@ -27,6 +27,28 @@ PIPELINE = phrases.EMBEDDING.replace("shift_items = 10", "shift_items = 0\ntfidf
 SHARDED = PIPELINE.replace("[student]", "[teacher_outputs]\nshard_rows = 25\n\n[student]")
 PAGE = Path(__file__).parent.parent / "docs" / "several-processes.md"
 VARIABLES = (*processes.WORLD, *processes.RANK, "ACCELERATE_USE_CPU", "MASTER_ADDR")
+# Imported by Python before anything else: notes each file that a process opens for writing, moves, makes or removes.
+WATCH = """
+import os
+import sys
+
+log = os.open(f"{os.environ['WATCHED']}-{os.environ.get('RANK', '')}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+def seen(event, arguments):
+    if event in ("os.mkdir", "os.remove") or (event == "open" and arguments[2] & WRITING):
+        path = arguments[0]
+    elif event == "os.rename":
+        path = arguments[1]
+    else:
+        return
+    if isinstance(path, str) and not os.path.isdir(path):  # an unnamed file that probes a folder opens that folder
+        os.write(log, f"{os.path.abspath(path)}\\n".encode())
+
+
+sys.addaudithook(seen)
+"""
 # Steps of training by plain gradient descent, of two batches and of one in turn, then failures. What each process says
 # of them is one line of JSON.
 TOGETHER = """
@@ -76,10 +98,16 @@ processes.leave()
 
 
 def start(folder: Path, *module: str) -> subprocess.Popen[str]:
+    """Start two processes whose writing is noted in the files 'written-RANK' in ``folder``."""
+    watch = folder / "watch"
+    watch.mkdir(exist_ok=True)
+    (watch / "sitecustomize.py").write_text(WATCH)
+    paths = os.pathsep.join(filter(None, (str(watch), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, "-m", "accelerate.commands.launch", *LAUNCH, *PORT, *module],
         cwd=folder,
-        env=os.environ | {"COLUMNS": "100", "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"COLUMNS": "100", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "WATCHED": str(folder / "written")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
@@ -133,6 +161,13 @@ def made_by(shop: Workshop, output: str, stage: str) -> dict[str, Any]:
     return found
 
 
+def written(shop: Workshop, rank: int, output: str) -> set[str]:
+    """What a process wrote below the folder ``output``, relative to it."""
+    root = shop.folder / output
+    lines = map(Path, (shop.folder / f"written-{rank}").read_text().splitlines())
+    return {path.relative_to(root).as_posix() for path in lines if path.is_relative_to(root)}
+
+
 def steps(err: str) -> list[str]:
     """The names in the lines of finished steps."""
     return re.findall(r"^(\w[\w ]*?) +(?:cached|[\d.]+ s)  ", err, re.MULTILINE)
@@ -155,10 +190,21 @@ def test_two_processes_resume_and_make_what_one_makes(shop: Workshop, alone: Ran
     losses = [made_by(shop, output, "distill")["facts"]["epoch_losses"] for output in ("alone", "both")]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert losses[0][-1] < 0.9 * losses[0][0]
-    assert len(manifests(shop, "both")) == len(manifests(shop, "alone"))
     left = [path.name for path in (shop.folder / "both" / ".store" / "partial").rglob("*")]
     assert left == []
     assert steps(resumed.err) == steps(alone.err)
+
+
+@pytest.mark.slow
+def test_only_the_first_process_keeps_artifacts(shop: Workshop, resumed: Ran) -> None:
+    """The second one leaves its share of the teacher's outputs to the first, and nothing else."""
+    assert resumed.code == 0
+    first, second = (written(shop, rank, "both") for rank in (0, 1))
+    assert any(path.endswith("/manifest.json") for path in first)
+    assert any(path.endswith("/report.json") for path in first)
+    shards = {path for path in second if re.fullmatch(r"\.store/partial/\w+/shards/[\w.]+", path)}
+    assert len([path for path in shards if path.endswith(".json")]) == 3, "half of them"
+    assert second - shards <= {str(folder) for path in shards for folder in Path(path).parents}
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -55,9 +56,14 @@ def rows(sizes: tuple[int, ...] = SIZES) -> list[Row]:
         steps = ", ".join(f"{name} {peak / 1e6:.0f} MB" for name, peak in found["peaks"].items())
         took = f"{time.monotonic() - began:.0f} s"
         print(f"memory of its own with {count:,} rows x {WIDTH}, float16: {steps} ({took})", flush=True)
+    return [compared(sizes, peaks)]
+
+
+def compared(sizes: Sequence[int], peaks: Sequence[int]) -> Row:
+    """What the peaks of the sizes, in bytes, are apart."""
     more = max(peaks) - min(peaks)
     name = f"memory at {sizes[-1]:,} rows - at {sizes[0]:,}"
-    return [Row(name, f"< {LIMIT / 1e6:.0f} MB", f"{more / 1e6:.0f} MB", more < LIMIT)]
+    return Row(name, f"< {LIMIT / 1e6:.0f} MB", f"{more / 1e6:.0f} MB", more < LIMIT)
 
 
 def write(folder: Path, count: int) -> None:

@@ -265,7 +265,10 @@ def test_the_control_is_trained_on_labels_alone_and_compared(built: Built) -> No
     assert report["quality"].keys() == QUALITY | {"control"}
     (row,) = [row for row in report["differences"] if row["second"] == "control"]
     assert row["first"] == "student_unpruned"
-    assert row["lower"] <= row["difference"] <= row["upper"]
+    trained, control = (report["quality"][name]["value"] for name in ("student_unpruned", "control"))
+    assert row["difference"] == pytest.approx(trained - control)
+    assert row["lower"] < row["difference"] < row["upper"]
+    assert row["items"] == 60
     made = [step["name"] for step in report["steps"] if not step["cached"]]
     assert made == ["control", "evaluate control", "shift control"]
 

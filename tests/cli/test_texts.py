@@ -1,35 +1,22 @@
-"""Text pipelines through the command line: what they print, and what stands in their reports."""
+"""Pipelines of embeddings through the command line: what they print, and what stands in their reports."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-import hubcache
 import phrases
 import pytest
-import tinybert
-from workshop import Built, Ran, Workshop
+from textshop import build, built, difference, figures
+from workshop import Built, Workshop
 
 STUDENTS = ("student_start", "student_float", "onnx_int8", "tflite_int8")
-DOMAIN = [*phrases.labelled(40, seed=51), *phrases.labelled(60, seed=21)[:2]]  # the last two are test texts
 SHIFTS = {"", "typos", "truncation", "upper case"}
 
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     return Workshop(phrases.furnish(tmp_path_factory.mktemp("a text shop")))
-
-
-def build(shop: Workshop, name: str, *options: str, **environment: str) -> Ran:
-    return shop.run("build", f"{name}.toml", "--device", "pixel8", "--quick", "-o", "out", *options, **environment)
-
-
-def built(shop: Workshop, name: str, text: str, *options: str, **environment: str) -> Built:
-    shop.pipeline(name, text)
-    made = Built(shop, build(shop, name, *options, **environment))
-    assert made.ran.code == 0, made.ran.err + made.ran.out
-    return made
 
 
 @pytest.fixture(scope="session")
@@ -54,36 +41,6 @@ losses = [
     return built(
         shop, "narrow", text.replace('use = "distill"\n', f'use = "distill"\n{losses}'), "--allow-inconclusive"
     )
-
-
-@pytest.fixture(scope="session")
-def classification(shop: Workshop) -> Built:
-    """A teacher that is fine-tuned in the same build, and a student that is, on other texts, after distilling."""
-    phrases.write_jsonl(shop.folder / "domain.jsonl", ["about", "about what"], DOMAIN)
-    columns = 'columns = { text = "about", label = "about what" }'
-    data = f'data = {{ use = "table", train = "domain.jsonl", {columns}, selection = 10 }}'
-    text = phrases.CLASSIFICATION.replace('use = "finetune"\n', f'use = "finetune"\n{data}\n')
-    return built(shop, "classification", text, "--control")
-
-
-@pytest.fixture(scope="session")
-def undistilled(shop: Workshop) -> Built:
-    """A classifier with a hub id, out of the local cache, straight to INT8."""
-    classifier = tinybert.save_model(shop.folder / "not beside the pipeline" / "classifier", labels=2)
-    environment = hubcache.keep(shop.folder / "home", "someone/classifier", classifier)
-    start, end = phrases.CLASSIFICATION.index("[teacher]"), phrases.CLASSIFICATION.index('[[stages]]\nuse = "export"')
-    teacher = '[teacher]\nencoder = "someone/classifier"\n\n'
-    text = phrases.CLASSIFICATION[:start] + teacher + phrases.CLASSIFICATION[end:]
-    return built(shop, "undistilled", text, **environment)
-
-
-def figures(made: Built, model: str) -> dict[str, float]:
-    return {row["figure"]: row["value"] for row in made.report["figures"] if row["model"] == model}
-
-
-def difference(made: Built, first: str, second: str) -> dict[str, Any]:
-    (found,) = [row for row in made.report["differences"] if (row["first"], row["second"]) == (first, second)]
-    return dict(found)
 
 
 def said(made: Built) -> str:
@@ -213,77 +170,6 @@ def _outputs(made: Built) -> dict[str, int]:
     return {kind: dims[-1].dim_value for kind, dims in shapes.items()}
 
 
-def test_a_teacher_is_fine_tuned_before_it_teaches(classification: Built) -> None:
-    steps = [step["name"] for step in classification.report["steps"]]
-    assert steps.index("teacher_start") < steps.index("teacher") < steps.index("teacher_outputs")
-    quality = classification.report["quality"]
-    assert quality["teacher"]["value"] > 0.8
-    assert quality["onnx_int8"]["value"] > quality["student_start"]["value"]
-
-
-def test_a_classifier_is_scored_beside_its_control_and_every_stage_of_its_making(classification: Built) -> None:
-    report = classification.report
-    assert (report["metric"], report["item"]) == ("accuracy", "text")
-    made = {"student_start", "control", "student_distilled", "student_float", "onnx_float", "onnx_int8"}
-    assert report["quality"].keys() == {"teacher", "tfidf"} | made
-    row = difference(classification, "student_distilled", "control")
-    assert row["lower"] <= row["difference"] <= row["upper"]
-
-
-def test_repeated_texts_in_the_data_of_the_fine_tuning_are_counted(classification: Built) -> None:
-    tested = {text for text, _ in phrases.labelled(60, seed=21)}
-    count = len({text for text, _ in DOMAIN} & tested)
-    (note,) = [note for note in classification.report["notes"] if note.startswith("data of the stage 'finetune'")]
-    assert count >= 2
-    assert f": {count} of 60 test texts occur in training too (the first: " in note
-    assert note.endswith(f"; {count} training texts were left out for it")
-
-
-def test_a_classifiers_confidence_is_reported(classification: Built) -> None:
-    for model in ("teacher", "control", "student_float", "onnx_int8"):
-        found = figures(classification, model)
-        assert 0 <= found["macro-F1"] <= 1
-        assert 0 <= found["ECE"] <= 1
-        assert 0 <= found["AUROC of confidence"] <= 1
-    assert 0 < figures(classification, "onnx_int8")["agreement with the teacher"] <= 1
-    assert "agreement with the teacher" not in figures(classification, "teacher")
-
-
-def test_tfidf_classifies_under_shift_what_the_models_do(classification: Built, narrow: Built) -> None:
-    for made in (classification, narrow):
-        doses = {model: {} for model in ("tfidf", "onnx_int8")}
-        for row in made.report["shifts"]:
-            if row["model"] in doses:
-                doses[row["model"]][row["kind"], row["level"]] = row["items"]
-        assert doses["tfidf"] == doses["onnx_int8"]
-    found = {
-        (row["kind"], row["level"]): row["value"] for row in classification.report["shifts"] if row["model"] == "tfidf"
-    }
-    assert found["", 0] == found["upper case", 1.0] > 0.9, "the class's word stands in each text"
-    assert found["truncation", 0.25] < found["", 0]
-
-
-def test_a_temperature_is_fitted_after_quantization_alone(classification: Built) -> None:
-    found = figures(classification, "onnx_int8")
-    assert found["fitted temperature"] > 0
-    assert 0 <= found["ECE at that temperature"] <= 1
-    assert "fitted temperature" not in figures(classification, "student_float")
-
-
-def test_what_int8_changes_to_single_classes_is_reported(classification: Built) -> None:
-    rows = classification.report["class_changes"]
-    assert [(row["model"], row["name"], row["items"]) for row in rows] == [
-        ("onnx_int8", name, 30) for name in phrases.CLASSES
-    ]
-    assert all(0 <= row["p_adjusted"] <= 1 for row in rows)
-
-
-def test_unlabelled_texts_are_taught_by_the_teacher_alone(classification: Built) -> None:
-    rows = 120 + 40 - 20  # of which 20 are kept for choosing
-    line = next(line for line in classification.ran.err.splitlines() if line.startswith("teacher_outputs"))
-    assert f"1 views of {rows} texts" in line or f"1 view of {rows} texts" in line
-
-
 def test_a_drop_that_no_candidate_meets_fails_and_shows_the_best(shop: Workshop, embedding: Built) -> None:
     text = (shop.folder / "embedding.toml").read_text()
     shop.pipeline("strict", text.replace("max_drop = 0.2", 'max_drop = 0\nmode = "dynamic"'))
@@ -307,12 +193,3 @@ def test_the_terminal_lists_what_was_tried(embedding: Built) -> None:
     assert shown[0] == ["onnx_int8"]
     assert sum(first == "*" for first, *_ in shown) == 2  # one for each format
     assert all(len(line) <= 80 for line in lines[start : start + 6])
-
-
-def test_an_encoder_with_a_hub_id_goes_straight_to_int8(undistilled: Built) -> None:
-    report = undistilled.report
-    assert report["quality"].keys() == {"teacher", "tfidf", "onnx_float", "onnx_int8"}
-    steps = {step["name"] for step in report["steps"]}
-    assert not steps & {"teacher_outputs", "student_start", "student_float"}
-    assert figures(undistilled, "onnx_int8")["fitted temperature"] > 0
-    assert (undistilled.workshop.folder / undistilled.run_folder / "model.onnx").is_file()

@@ -34,7 +34,7 @@ def outputs(module: nn.Module, given: tuple[Tensor, Tensor]) -> Tensor:
     return made
 
 
-def test_an_encoder_gives_what_sentence_transformers_gives(tmp_path: Path) -> None:
+def test_an_encoder_gives_the_mean_of_its_states_through_its_dense_layer_and_normalised(tmp_path: Path) -> None:
     folder = tinybert.save_sentence_model(tmp_path / "model", dense=20)
     module, _, tokenizer = from_folder(folder)
     found = tokenizer.encode(tinybert.TEXTS).batch(range(len(tinybert.TEXTS)))

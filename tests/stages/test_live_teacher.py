@@ -72,6 +72,23 @@ def test_a_student_learns_by_what_its_teachers_layers_give(inside: dict[str, Art
     assert facts["selection_quality"][-1] > facts["selection_quality"][0]
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        f'{{ use = "hidden", weight = 10.0, layers = {pairs((0, 1), (1, 3))} }}',
+        f'{{ use = "relations", relation_heads = 8, layers = {pairs((1, 3), inside=".attention.self.query")} }}',
+    ],
+    ids=["hidden", "relations"],
+)
+def test_one_loss_inside_teaches_alone(loss: str, shop: Path) -> None:
+    made = trained(shop, live(f"live = true\nlosses = [{loss}]\n"))
+    facts: Any = made["student_float"].facts
+    assert facts["epoch_losses"][-1] < 0.9 * facts["epoch_losses"][0]
+    first, second = (load_file(made[name].path) for name in ("student_start", "student_float"))
+    layer = f"{LAYER}.1.attention.self.query.weight"
+    assert not torch.equal(first[layer], second[layer])
+
+
 def test_the_losses_inside_decide_what_is_learned_and_leave_nothing_behind(
     shop: Path, inside: dict[str, Artifact]
 ) -> None:

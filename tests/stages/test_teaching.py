@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from edgekd.algorithms.agreement import alikeness
 from edgekd.artifact import Artifact, Kind
 from edgekd.data.sources import DataConfig
 from edgekd.data.splits import TrainingRows
@@ -213,6 +214,43 @@ class Embedding(ImageClassification):
     def rows(self, seed: int) -> TrainingRows:
         del seed
         return TrainingRows(np.arange(210), np.arange(210, 240))
+
+    def augmented(self, augment: AugmentConfig) -> Embedding:
+        del augment
+        return self
+
+
+def same_classes(first: Any, second: Any) -> float:
+    return float((first.argmax(1) == second.argmax(1)).mean())
+
+
+OF_LOGITS = ("logits", "z-scored-logits", "dist", "dkd")
+OPTIONS = {"contrastive": {"temperature": 0.5}}  # the vectors of a class are all alike, and 0.05 would set them apart
+OF_VECTORS = ("mse", "cosine", "similarity-mse", "similarity-kl", "neighbours", "contrastive")
+
+
+@pytest.mark.parametrize("use", [*OF_LOGITS, *OF_VECTORS])
+def test_each_loss_of_the_outputs_alone_brings_a_student_nearer_to_its_teacher(
+    use: str, start: Artifact, taught: Artifact, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if use in OF_VECTORS:
+        monkeypatch.setattr(Context, "task", lambda self, _inputs=(): Embedding(self.data.set, 30))
+    made = distilled(
+        (start, cached(taught, apart(context, "outputs"))),
+        apart(context, "student"),
+        losses=[{"use": use, **OPTIONS.get(use, {})}],
+        epochs=6,
+        optimizer="adamw",
+        learning_rate=0.01,
+    )
+    losses = made.facts["epoch_losses"]
+    assert losses[-1] < 0.95 * losses[0]
+    task, rows = context.task(), context.task().rows(5).selection
+    before, after, theirs = (
+        outputs_of(loading.load(path)[0].eval(), task, "train", rows) for path in (start.path, made.path, taught.path)
+    )
+    near = same_classes if use in OF_LOGITS else alikeness
+    assert near(after, theirs) > near(before, theirs) + 0.2
 
 
 def test_vectors_of_another_width_than_the_teachers_are_refused_before_the_first_step(
