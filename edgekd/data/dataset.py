@@ -75,6 +75,11 @@ def check(data: DataSet) -> DataSet:
         where = f"data set {data.title!r}, split {name!r}"
         _check_images(split.images, where)
         _check_labels(split, data.classes, where)
+    if data.train.images.shape[1:] != data.test.images.shape[1:]:
+        raise BadInputError(
+            f"data set {data.title!r}: found training images of {data.train.images.shape[1:]} and test images of "
+            f"{data.test.images.shape[1:]}, expected the same height, width and channels"
+        )
     if data.out_of_domain is not None:
         _check_images(data.out_of_domain, f"data set {data.title!r}, split {OUTSIDE!r}")
         if data.out_of_domain.shape[1:] != data.test.images.shape[1:]:
@@ -82,11 +87,6 @@ def check(data: DataSet) -> DataSet:
                 f"data set {data.title!r}: found images out of the domain of {data.out_of_domain.shape[1:]} and test "
                 f"images of {data.test.images.shape[1:]}, expected the same height, width and channels"
             )
-    if data.train.images.shape[1:] != data.test.images.shape[1:]:
-        raise BadInputError(
-            f"data set {data.title!r}: found training images of {data.train.images.shape[1:]} and test images of "
-            f"{data.test.images.shape[1:]}, expected the same height, width and channels"
-        )
     return data
 
 

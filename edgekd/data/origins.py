@@ -46,8 +46,8 @@ class TabularConfig(Frozen):
         if self.path is not None and (self.use != "hub" or (folder / self.path).is_dir()):
             found["path"] = folder / self.path
         if self.use == "table":
-            for split in self.splits():
-                found[split] = tuple(tables.placed(name, folder) for name in self.splits()[split])
+            given = {split: names for split, names in self.splits().items() if names}
+            found |= {split: tuple(tables.placed(name, folder) for name in names) for split, names in given.items()}
         return self.model_copy(update=found)
 
     def splits(self) -> dict[str, tuple[str, ...]]:

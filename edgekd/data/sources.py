@@ -176,7 +176,7 @@ def source(config: DataConfig, cache: Path | None = None) -> Source[DataSet]:
         BadInputError: no such source, a key that is missing, or one that the source has no use for.
 
     """
-    return Noted(_raw(config, cache, (*SPLITS, OUTSIDE)))
+    return Noted(_raw(config, cache, SPLITS))
 
 
 def training(config: DataConfig, cache: Path | None = None) -> Source[DataSet]:
@@ -190,7 +190,7 @@ def _raw(config: DataConfig, cache: Path | None, splits: tuple[str, ...]) -> Sou
         return Function(config.use)
     if config.use not in KEYS:
         raise BadInputError(f"[data] use: found {config.use!r}", nearest(config.use, KEYS) + " Or 'module:function'.")
-    config.refuse_other_keys(KEYS[config.use] - ({*SPLITS, OUTSIDE} - {*splits}))
+    config.refuse_other_keys(KEYS[config.use] - (frozenset() if "test" in splits else {"test", OUTSIDE}))
     if config.use == "fashion-mnist-subset":
         return FashionMnist(bundled.SUBSET, "Fashion-MNIST subset")
     if config.use == "fashion-mnist":
@@ -198,7 +198,7 @@ def _raw(config: DataConfig, cache: Path | None, splits: tuple[str, ...]) -> Sou
     kept = Cache(cache)
     decoder = Decoder(config.image_size, kept)
     if config.use != "folder":
-        read = tuple(split for split in splits if split != OUTSIDE or config.out_of_domain)
+        read = (*splits, OUTSIDE) if config.out_of_domain else splits
         return ImageTable(origin(config, kept, read), config.columns, decoder, read)
     if config.path is None:
         raise BadInputError("[data]: found use = 'folder' and no path, expected path = 'FOLDER'")

@@ -151,7 +151,7 @@ def test_data_of_its_own_for_a_fine_tuning(refused: Refused) -> None:
         return refused(phrases.CLASSIFICATION.replace(before, f"{before}\ndata = {{ {keys} }}"))
 
     line = line_of(phrases.CLASSIFICATION, step)
-    where = f"bad.toml:{line}: stage 'finetune': "
+    where = f"bad.toml:{line - 1}: stage 'finetune': "
     expected = "test-mat.jsonl: found the label 'mat', expected one of the pipeline's classes"
     assert of(f'use = "table", train = "test-mat.jsonl", {columns}') == (f"{where}{expected}", "did you mean 'cat'?")
     assert (

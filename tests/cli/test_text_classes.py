@@ -17,7 +17,6 @@ from workshop import Built, Workshop
 
 from edgekd.algorithms.confidence import expected_calibration_error
 
-
 DOMAIN = [*phrases.labelled(40, seed=51), *phrases.labelled(60, seed=21)[:2]]  # the last two are test texts
 
 

@@ -85,7 +85,7 @@ def test_the_digest_is_of_the_rows_and_of_the_pipelines_data(folder: Path) -> No
 def test_labels_of_other_classes_are_refused(folder: Path) -> None:
     error = refused(folder, "buy,spam\nhi,hamm\n")
     assert error.message == f"{folder}/domain.csv: found the label 'hamm', expected one of the pipeline's classes"
-    assert error.hint == "did you mean 'ham'?"
+    assert error.hint == "did you mean 'ham' or 'spam'?"
 
 
 def test_a_class_without_a_row_is_refused(folder: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_folder_or_a_table_of_images_needs_no_test_split(tmp_path: Path) -> No
             source.load()
     with pytest.raises(BadInputError) as caught:
         images(DataConfig(use="table", train=("domain.csv",), test=("domain.csv",)))
-    assert caught.value.message.startswith("[data] test: found with use = 'table', which takes columns, selection,")
+    assert caught.value.message.startswith("[data] test: found with use = 'table', which takes columns, image_size,")
 
 
 def test_repeated_images_are_counted_and_kept() -> None:
