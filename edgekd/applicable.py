@@ -56,6 +56,20 @@ def check_steps(pipeline: Pipeline) -> None:
         raise BadInputError(f"{path}: found the stage 'finetune' with {pipeline.task}, which has no labels")
     if pipeline.step("quantize").temperature and not _has_labels(pipeline):
         raise BadInputError(f"{path}: found quantize temperature with {pipeline.task}, which has no probabilities")
+    _check_static(pipeline)
+
+
+def _check_static(pipeline: Pipeline) -> None:
+    """Refuse steps before static INT8 where there is none."""
+    step = pipeline.step("quantize")
+    without = step.mode if step.mode in ("dynamic", "weight-only") else pipeline.task if pipeline.task in TEXTS else ""
+    for option in ("equalize", "correct_bias"):
+        if getattr(step, option) is True and without:
+            raise BadInputError(
+                f"{pipeline.path}: found quantize {option} = true with {without}, expected static INT8, "
+                "which images are quantized to",
+                "leave it out",
+            )
 
 
 def _check_outputs(pipeline: Pipeline) -> None:

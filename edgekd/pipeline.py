@@ -13,7 +13,7 @@ from edgekd.device import budget_limits
 from edgekd.errors import BadInputError, nearest
 from edgekd.limits import Limit
 from edgekd.stages import calibration, distill, finetune, prune
-from edgekd.stages.quantizing import Granularity, Io, Method, Mode
+from edgekd.stages.quantizing import Granularity, Io, Method, Mode, Wanted
 from edgekd.stages.teacher_outputs import CacheConfig
 from edgekd.targets.isa import Isa
 from edgekd.tasks import TASKS, TaskModule, named
@@ -44,6 +44,8 @@ class QuantizeStep(Frozen):
     method: Method = "auto"  # of a mode: how ranges are set, or what is done about outliers
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01  # of the float student's quality, on rows kept for choosing
     granularity: Granularity = "per-channel"  # of the weights' scales
+    equalize: Wanted = "auto"  # static: the weights' ranges between layers; 'auto' tries, and keeps what comes closer
+    correct_bias: Wanted = "auto"  # static: what rounding adds to outputs on average is taken off the biases
     keep_float: tuple[str, ...] = ()  # operators ('Softmax'), or single ones by their names in the float file
     io: Io = "float"  # what a static TFLite file takes and gives
     target_isa: Isa | None = None  # default: the device's

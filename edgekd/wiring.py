@@ -196,7 +196,7 @@ class Wiring:
 
     def _int8(self, form: str, wanted: QuantizeStep) -> Frozen:
         """The quantizer's options for one format."""
-        shared = ("mode", "method", "max_drop", "granularity", "keep_float")
+        shared = ("mode", "method", "max_drop", "granularity", "equalize", "correct_bias", "keep_float")
         options = {name: getattr(wanted, name) for name in shared} | {
             "isa": wanted.target_isa or target_isa(self.device),
             "machine": host_fingerprint(),

@@ -94,6 +94,16 @@ def test_several_teachers_teach_similarities_whatever_their_widths(folder: Path)
             "",
         ),
         (
+            TEXT.replace('use = "quantize"\n', 'use = "quantize"\nequalize = true\n'),
+            "found quantize equalize = true with text-embedding, expected static INT8",
+            "leave it out",
+        ),
+        (
+            ONNX_ONLY.replace('use = "quantize"\n', 'use = "quantize"\nmode = "dynamic"\ncorrect_bias = true\n'),
+            "found quantize correct_bias = true with dynamic, expected static INT8",
+            "leave it out",
+        ),
+        (
             ONNX_ONLY.replace(MODEL, '[teacher]\noutputs = "t.parquet"\n'),
             "found [augment] views = 2 and a teacher given as outputs = '…', expected views = 1",
             "leave [augment] out",

@@ -25,13 +25,14 @@ from edgekd.quantizers.onnx_fusion import fuse
 LEAST_ROWS = 64  # a smaller table saves nothing that is worth three more nodes
 
 
-def quantize(source: Path, target: Path, isa: str, keep_float: Collection[str] = ()) -> None:
+def quantize(source: Path, target: Path, isa: str, keep_float: Collection[str] = (), *, fused: bool = True) -> None:
     """Write the float file ``source`` in INT8.
 
     Products with constant weights become MatMulInteger: a step for each column of weights, and one step for the
-    activations of each run. Embedding tables get a step for each row. Before that the file is rewritten for speed
-    (``onnx_fusion.fuse``). What is small stays in float: one product of a head, and the products inside attention,
-    which have no weights. ``isa`` 'x86' keeps weights to 7 bits, as pairs of products are added in 16 bits there.
+    activations of each run. Embedding tables get a step for each row. If it is to be ``fused``, the file is rewritten
+    for speed before that (``onnx_fusion.fuse``). What is small stays in float: one product of a head, and the products
+    inside attention, which have no weights. ``isa`` 'x86' keeps weights to 7 bits, as pairs of products are added in
+    16 bits there.
 
     Raises:
         StageError: the rewritten file computes something else.
@@ -41,10 +42,11 @@ def quantize(source: Path, target: Path, isa: str, keep_float: Collection[str] =
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with TemporaryDirectory(dir=target.parent) as folder:
-        fused = Path(folder) / "fused.onnx"
-        fuse(source, fused)
+        rewritten = Path(folder) / "fused.onnx"
+        if fused:
+            fuse(source, rewritten)
         quantize_dynamic(
-            fused,
+            rewritten if fused else source,
             target,
             op_types_to_quantize=sorted({"MatMul"} - set(keep_float)),
             nodes_to_exclude=sorted(keep_float),

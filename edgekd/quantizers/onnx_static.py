@@ -173,7 +173,7 @@ def tensors(source: Path, names: Collection[str], rows: Arrays) -> Iterator[dict
 
     model = onnx.load(source)
     rounded = _rounded(model)
-    there = {name for node in model.graph.node for name in node.output}
+    there = {each.name for each in model.graph.input} | {name for node in model.graph.node for name in node.output}
     wanted = {rounded.get(name, name): name for name in names if name in rounded or name in there}
     with TemporaryDirectory() as folder:
         watched = Path(folder) / source.name

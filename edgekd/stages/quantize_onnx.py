@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edgekd.algorithms.ranges import Range
 from edgekd.artifact import Artifact, Kind
+from edgekd.profile.measurement import Interval
+from edgekd.profile.turns import speed_up
 from edgekd.runtimes.onnxruntime import Runner
 from edgekd.stages import calibration
 from edgekd.stages.base import Context
-from edgekd.stages.quantizing import QuantizeConfig, Recipe, choose, recipes_for
-from edgekd.stages.static_ranges import Observed
+from edgekd.stages.quantizing import Bench, QuantizeConfig, Recipe, choose, recipes_for
 from edgekd.store import Product
-from edgekd.targets.isa import Isa
+from edgekd.targets.isa import Isa, host_isa
 from edgekd.tasks.base import MASK, Arrays
 
-VERSION = 4
+VERSION = 5
 CONSUMES = ((Kind.ONNX,), (Kind.CALIBRATION,))
 PRODUCES = Kind.ONNX
 LIBRARIES = ("onnx", "onnxruntime", "numpy")
@@ -34,53 +36,68 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     from edgekd.quantizers.onnx_editing import refuse_unfit
 
     source, rows = inputs[0].path, calibration.part(inputs[1], "calibration")
-    facts: dict[str, Any] = {"isa": config.isa}
     refuse_unfit(source)
     with quiet.frameworks():
         if MASK in rows:
-            known = _dynamic(source, rows)
+            known, more = _dynamic(inputs, rows, config, context)
         else:
             known, more = _static(source, rows, config, context)
-            facts |= more
         recipes = recipes_for(config, [*known, _weight_only(source, config)], "onnxruntime")
         made = choose(recipes, Runner, inputs, config, context)
-    return Product(made.path, {**made.facts, **facts})
+    return Product(made.path, {**made.facts, **more, "isa": config.isa})
 
 
-def _dynamic(source: Path, rows: Arrays) -> list[Recipe]:
+def _dynamic(
+    inputs: tuple[Artifact, ...], rows: Arrays, config: Config, context: Context
+) -> tuple[list[Recipe], dict[str, Any]]:
     """Transformers lose too much to fixed ranges: their activations are quantized as they come.
 
-    'smoothed' first takes the outliers out that the calibration set shows, which changes nothing in float.
+    'smoothed' first takes the outliers out that the calibration set shows, which changes nothing in float. The graph
+    is fused if its INT8 file is faster then.
     """
     from edgekd.quantizers import onnx_dynamic, onnx_outliers
+
+    source = inputs[0].path
+    fusion = None if config.mode == "weight-only" else _fusion(inputs, config, context)
+    fused = fusion is not None and fusion.point > 1
 
     def smoothed(target: Path, isa: Isa, keep_float: Sequence[str]) -> None:
         prepared = target.with_name("without-outliers.onnx")
         onnx_outliers.smooth(source, prepared, rows)
-        onnx_dynamic.quantize(prepared, target, isa, keep_float)
+        onnx_dynamic.quantize(prepared, target, isa, keep_float, fused=fused)
 
     def dynamic(target: Path, isa: Isa, keep_float: Sequence[str]) -> None:
-        onnx_dynamic.quantize(source, target, isa, keep_float)
+        onnx_dynamic.quantize(source, target, isa, keep_float, fused=fused)
 
-    return [Recipe("smoothed", "dynamic", smoothed), Recipe("dynamic", "dynamic", dynamic)]
+    recipes = [Recipe("smoothed", "dynamic", smoothed), Recipe("dynamic", "dynamic", dynamic)]
+    return recipes, {"fusion": asdict(fusion)} if fusion else {}
+
+
+def _fusion(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Interval:
+    """How many times as fast on this machine an INT8 file of the fused graph is as one of the graph as it is."""
+    from edgekd.quantizers import onnx_dynamic
+
+    paths = {fused: context.scratch / f"{'' if fused else 'not-'}fused.onnx" for fused in (False, True)}
+    for fused, path in paths.items():
+        onnx_dynamic.quantize(inputs[0].path, path, host_isa(), fused=fused)
+    bench = Bench(inputs[0].path, inputs[1], Runner, context.threads, config.max_drop)
+    return speed_up(*bench.time(paths.values()))
 
 
 def _static(source: Path, rows: Arrays, config: Config, context: Context) -> tuple[list[Recipe], dict[str, Any]]:
     from edgekd.quantizers import onnx_static, sensitivity
+    from edgekd.quantizers.onnx_layers import OnnxLayers
+    from edgekd.stages.static_recipes import Format, Source, Static
+
+    def write(source: Path, target: Path, ranges: Mapping[str, Range], isa: Isa, keep_float: Sequence[str]) -> None:
+        per_channel = config.granularity == "per-channel"
+        onnx_static.quantize(source, target, ranges, isa=isa, per_channel=per_channel, keep_float=keep_float)
 
     prepared = context.scratch / "prepared.onnx"
     onnx_static.prepare(source, prepared)
-    observed = Observed.of(*onnx_static.observe_halves(prepared, rows))
-
-    def build(method: str, target: Path, isa: Isa, keep_float: Sequence[str]) -> None:
-        ranges, per_channel = observed.ranges(method), config.granularity == "per-channel"
-        onnx_static.quantize(prepared, target, ranges, isa=isa, per_channel=per_channel, keep_float=keep_float)
-
-    def order(quantized: Path) -> Sequence[str]:
-        return sensitivity.of_onnx(prepared, quantized, rows)
-
-    recipes = [Recipe(method, "static", partial(build, method), order) for method in observed.METHODS]
-    return recipes, {"left_float": onnx_static.left_float(prepared), "unstable": observed.unstable()}
+    form = Format(onnx_static.observe_halves, write, sensitivity.of_onnx, OnnxLayers)
+    static = Static(Source(prepared, rows, form), config)
+    return static.recipes(), {"left_float": onnx_static.left_float(prepared), **static.facts()}
 
 
 def _weight_only(source: Path, config: Config) -> Recipe:

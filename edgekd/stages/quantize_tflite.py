@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
+from edgekd.algorithms.ranges import Range
 from edgekd.artifact import Artifact, Kind
 from edgekd.errors import BadInputError
 from edgekd.runtimes.tflite import Runner
 from edgekd.stages import calibration
 from edgekd.stages.base import Context
 from edgekd.stages.quantizing import Io, QuantizeConfig, Recipe, choose, recipes_for
-from edgekd.stages.static_ranges import Observed
 from edgekd.store import Product
 from edgekd.targets.isa import Isa
 from edgekd.tasks.base import MASK, Arrays
 
-VERSION = 4
+VERSION = 5
 CONSUMES = ((Kind.TFLITE,), (Kind.CALIBRATION,))
 PRODUCES = Kind.TFLITE
 LIBRARIES = ("litert-quantizer", "ai-edge-litert", "numpy")
@@ -42,26 +42,24 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
         if MASK in rows:
             known = [_smoothed(source, rows, config), _by_weights("dynamic", source, config)]
         else:
-            known, facts = _static(source, rows, config)
+            known, facts = _static(source, rows, config, context)
         recipes = recipes_for(config, [*known, _by_weights("weight-only", source, config)], "tflite")
         made = choose(recipes, Runner, inputs, config, context)
     return Product(made.path, {**made.facts, **facts, "ends": scale_and_zero_point(made.path)})
 
 
-def _static(source: Path, rows: Arrays, config: Config) -> tuple[list[Recipe], dict[str, Any]]:
+def _static(source: Path, rows: Arrays, config: Config, context: Context) -> tuple[list[Recipe], dict[str, Any]]:
     from edgekd.quantizers import sensitivity, tflite_static
+    from edgekd.quantizers.tflite_layers import TfliteLayers
+    from edgekd.stages.static_recipes import Format, Source, Static
 
-    observed = Observed.of(*tflite_static.observe_halves(source, rows))
-
-    def build(method: str, target: Path, _isa: Isa, keep_float: Sequence[str]) -> None:
-        ranges, per_channel = observed.ranges(method), config.granularity == "per-channel"
+    def write(source: Path, target: Path, ranges: Mapping[str, Range], _isa: Isa, keep_float: Sequence[str]) -> None:
+        per_channel = config.granularity == "per-channel"
         tflite_static.quantize(source, target, ranges, per_channel=per_channel, keep_float=keep_float, io=config.io)
 
-    def order(quantized: Path) -> Sequence[str]:
-        return sensitivity.of_tflite(source, quantized, rows)
-
-    recipes = [Recipe(method, "static", partial(build, method), order) for method in observed.METHODS]
-    return recipes, {"left_float": tflite_static.left_float(source), "unstable": observed.unstable()}
+    form = Format(tflite_static.observe_halves, write, sensitivity.of_tflite, TfliteLayers)
+    static = Static(Source(Path(copyfile(source, context.scratch / "float.tflite")), rows, form), config)
+    return static.recipes(), {"left_float": tflite_static.left_float(source), **static.facts()}
 
 
 def _smoothed(source: Path, rows: Arrays, config: Config) -> Recipe:

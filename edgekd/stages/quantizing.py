@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,6 +31,7 @@ Granularity = Literal["per-channel", "per-tensor"]
 Mode = Literal["auto", "static", "dynamic", "weight-only"]
 Method = Literal["auto", "min-max", "percentile", "entropy", "mse", "dynamic", "smoothed", "weight-only"]
 Io = Literal["float", "int8", "uint8"]
+Wanted = Literal["auto", True, False]  # 'auto': tried, and kept where it comes closer to float
 Runner = Callable[..., Any]
 Build = Callable[[Path, Isa, Sequence[str]], None]  # writes the file, with these operators in float
 Order = Callable[[Path], Sequence[str]]
@@ -44,6 +45,8 @@ class QuantizeConfig(Frozen):
     method: Method = "auto"
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01  # of the float student's quality
     granularity: Granularity = "per-channel"
+    equalize: Wanted = "auto"
+    correct_bias: Wanted = "auto"
     keep_float: tuple[str, ...] = ()
     isa: Isa
     machine: str
@@ -58,6 +61,14 @@ class Recipe:
     build: Build
     order: Order | None = None  # of what it quantized, by how much is lost: these can return to float
     last_resort: bool = False  # tried where all others lose too much
+    further: Mapping[str, Callable[[], Recipe]] = field(
+        default_factory=dict
+    )  # the same with one step more, by its name
+
+    @property
+    def method(self) -> str:
+        """Its name without the steps on top."""
+        return self.name.partition(", ")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +154,8 @@ def choose(
     for number, recipe in enumerate(first, 1):
         trials.append(_tried(recipe, config, bench, context))
         context.progressed(number, len(first), recipe.name)
+    steps = _with_steps(trials, config, bench, context)
+    trials += [trial for trial, _ in steps]
     if not _good_enough(trials, config):
         trials += _with_operators_in_float(trials, config, bench, context)
     if not _good_enough(trials, config):
@@ -150,7 +163,8 @@ def choose(
     times = _times(trials, bench, config)
     facts = _chosen(trials, times, config)
     path = next(each.path for each in trials if each.recipe.name == facts["method"])
-    return Product(path.rename(context.scratch / f"model{path.suffix}"), {**facts, "held_out": len(bench.held_out)})
+    facts |= {"steps": {trial.recipe.name: before for trial, before in steps}, "held_out": len(bench.held_out)}
+    return Product(path.rename(context.scratch / f"model{path.suffix}"), facts)
 
 
 def _good_enough(trials: Sequence[Trial], config: QuantizeConfig) -> bool:
@@ -162,6 +176,24 @@ def _tried(recipe: Recipe, config: QuantizeConfig, bench: Bench, context: Contex
     path = context.scratch / f"{recipe.name}{bench.source.suffix}"
     recipe.build(path, config.isa, config.keep_float)
     return bench.trial(recipe, path)
+
+
+def _with_steps(
+    trials: Sequence[Trial], config: QuantizeConfig, bench: Bench, context: Context
+) -> list[tuple[Trial, str]]:
+    """Add one step after the other to the best; each with the name of what it was added to, which it may not better."""
+    best, made = min(trials, key=partial(_away, config)), []
+    for name in best.recipe.further:
+        trial = _tried(best.recipe.further[name](), config, bench, context)
+        context.progressed(len(trials), len(trials), trial.recipe.name)
+        made.append((trial, best.recipe.name))
+        best = min(best, trial, key=partial(_away, config))
+    return made
+
+
+def _away(config: QuantizeConfig, trial: Trial) -> tuple[bool, float]:
+    """How far a trial is from float: of those that lose little enough, as ``fastest`` has it, the closest."""
+    return trial.drop.point > config.max_drop, -trial.closeness.cosine
 
 
 def _with_operators_in_float(
@@ -252,9 +284,9 @@ def recipes_for(config: QuantizeConfig, known: Sequence[Recipe], runtime: str) -
     if config.mode not in ("auto", *modes):
         raise BadInputError(f"quantize: found the mode {config.mode!r} for {runtime}", nearest(config.mode, modes))
     left = [each for each in known if config.mode in ("auto", each.mode)]
-    names = [each.name for each in left]
+    names = [each.method for each in left]
     if config.method not in ("auto", *names):
         raise BadInputError(
             f"quantize: found the method {config.method!r} for {runtime}", nearest(config.method, names)
         )
-    return [each for each in left if config.method in ("auto", each.name)]
+    return [each for each in left if config.method in ("auto", each.method)]

@@ -48,6 +48,8 @@ mode                 'auto' | 'static' | 'dynamic' | 'weight-only' default 'auto
 method               {" | ".join(map(repr, METHODS))} default 'auto'
 max_drop             float                                        default 0.01
 granularity          'per-channel' | 'per-tensor'                 default 'per-channel'
+equalize             'auto' | True | False                        default 'auto'
+correct_bias         'auto' | True | False                        default 'auto'
 keep_float           list of str                                  default []
 io                   'float' | 'int8' | 'uint8'                   default 'float'
 target_isa           'arm64' | 'x86-vnni' | 'x86'                 default none

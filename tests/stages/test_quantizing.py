@@ -38,11 +38,37 @@ def test_a_method_that_a_quantizer_lacks_is_refused(artifact: Making, context: C
 def test_a_named_method_is_the_only_one_tried(kind: str, artifact: Making, context: Context) -> None:
     form = kind.removesuffix("_int8")
     stage = STAGES[f"quantize_{form}"]
-    config = stage.Config(method="min-max", isa="x86", machine="here")
+    config = stage.Config(method="min-max", equalize=False, correct_bias=False, isa="x86", machine="here")
     product = stage.run((artifact(f"{form}_float"), artifact("calibration")), config, context)
     assert product.facts["method"] == "min-max"
     assert list(product.facts["candidates"]) == ["min-max"]
     assert product.path.parent == context.scratch
+    assert product.facts["steps"] == {}
+    assert "equalization" not in product.facts
+
+
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+def test_biases_are_corrected_on_top_of_the_best_range(form: str, artifact: Making, context: Context) -> None:
+    """All of the student's layers have ReLU6 behind them, which stops equalization: they are listed."""
+    stage = STAGES[f"quantize_{form}"]
+    config = stage.Config(isa="x86-vnni", machine="here")
+    product = stage.run((artifact(f"{form}_float"), artifact("calibration")), config, context)
+    *ranges, corrected = product.facts["candidates"]
+    assert tuple(ranges) == Observed.METHODS
+    ((step, before),) = product.facts["steps"].items()
+    assert step == corrected == f"{before}, bias corrected"
+    assert before == max(ranges, key=lambda name: product.facts["candidates"][name]["cosine"])
+    left = product.facts["equalization"]["left"]
+    assert product.facts["equalization"]["pairs"] == 0
+    assert [len(names) for names in left.values()] == [2]
+    assert left.keys() == ({"Clip"} if form == "onnx" else {"RELU6"})
+
+
+def test_biases_are_corrected_anyway_where_that_is_wanted(artifact: Making, context: Context) -> None:
+    config = quantize_onnx.Config(method="mse", correct_bias=True, isa="x86-vnni", machine="here")
+    product = quantize_onnx.run((artifact("onnx_float"), artifact("calibration")), config, context)
+    assert list(product.facts["candidates"]) == ["mse, bias corrected"]
+    assert product.facts["steps"] == {}
 
 
 @pytest.mark.parametrize("form", ["onnx", "tflite"])
@@ -52,7 +78,9 @@ def test_operators_return_to_float_until_little_enough_is_lost(
     """With activations cut to almost nothing the file is useless; with enough operators in float it is itself again."""
     monkeypatch.setattr(Observed, "ranges", lambda self, _method: dict.fromkeys(self.tensors, (0.0, 0.01)))
     stage = STAGES[f"quantize_{form}"]
-    config = stage.Config(mode="static", method="min-max", max_drop=0.02, isa=host_isa(), machine="here")
+    config = stage.Config(
+        mode="static", method="min-max", correct_bias=False, max_drop=0.02, isa=host_isa(), machine="here"
+    )
     product = stage.run((artifact(f"{form}_float"), artifact("calibration")), config, context)
     candidates = product.facts["candidates"]
     first, *reverted = candidates
@@ -82,7 +110,7 @@ def test_weights_alone_are_the_last_resort(
     monkeypatch.setattr(Observed, "ranges", lambda self, _method: dict.fromkeys(self.tensors, (0.0, 0.01)))
     monkeypatch.setattr("edgekd.stages.quantizing.fewest", lambda _most, _holds: None)
     stage = STAGES[f"quantize_{form}"]
-    config = stage.Config(max_drop=0.02, isa=host_isa(), machine="here")
+    config = stage.Config(correct_bias=False, max_drop=0.02, isa=host_isa(), machine="here")
     product = stage.run((artifact(f"{form}_float"), artifact("calibration")), config, context)
     assert product.facts["method"] == "weight-only"
     assert list(product.facts["candidates"]) == ["min-max", "percentile", "entropy", "mse", "weight-only"]
