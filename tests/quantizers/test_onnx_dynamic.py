@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnx
@@ -11,8 +12,13 @@ import pytest
 from onnx import numpy_helper
 from tinytransformer import LAYERS, text, texts
 
+from edgekd.artifact import Artifact, Kind
+from edgekd.profile.measurement import Interval
 from edgekd.quantizers import onnx_dynamic
 from edgekd.quantizers.onnx_outliers import smooth
+from edgekd.stages import quantize_onnx
+from edgekd.stages.base import Context
+from edgekd.tasks import TaskData
 
 
 def vectors(path: Path) -> np.ndarray:
@@ -92,3 +98,24 @@ def test_without_outliers_nothing_is_done(encoder: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr("edgekd.quantizers.onnx_outliers.LEAST", 1e6)
     smooth(encoder, tmp_path / "same.onnx", texts(2))
     assert len(onnx.load(tmp_path / "same.onnx").graph.node) == len(onnx.load(encoder).graph.node)
+
+
+def given(kind: Kind, path: Path) -> Artifact:
+    return Artifact(key="", kind=kind, path=path, sha256="", size_bytes=1, made_by="a test", inputs=())
+
+
+@pytest.mark.parametrize("times", [1.1, 0.9])
+def test_the_graph_is_fused_where_that_is_faster(
+    times: float, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is timed; how that comes out depends on the machine."""
+    monkeypatch.setattr(quantize_onnx, "speed_up", lambda *_: Interval(times, 0, 2))
+    parts = {"calibration": texts(), "held_out": texts(4), "representative": text(9)}
+    rows = {f"{part}/{name}": values for part, arrays in parts.items() for name, values in arrays.items()}
+    np.savez(tmp_path / "rows.npz", **rows)
+    inputs = (given(Kind.ONNX, encoder), given(Kind.CALIBRATION, tmp_path / "rows.npz"))
+    context = Context(tmp_path, tmp_path, cast("TaskData", None), 0, 1, lambda *_: None)
+    config = quantize_onnx.Config(mode="dynamic", method="dynamic", isa="x86-vnni", machine="here")
+    made = quantize_onnx.run(inputs, config, context)
+    assert made.facts["fusion"]["point"] == times
+    assert any(node.op_type == "MultiHeadAttention" for node in onnx.load(made.path).graph.node) == (times > 1)
