@@ -84,11 +84,12 @@ def _hardest(rows: list[ShiftRow]) -> float:
 def _candidates(report: Report) -> Iterator[Text]:
     """What was tried to make INT8, the chosen ones marked."""
     yield Text("INT8 candidates, on training rows kept for choosing", style="bold")
+    width = max((18, *(len(row.name) for row in report.candidates)))
     for artifact, rows in groupby(report.candidates, key=lambda row: row.artifact):
         yield Text(f"  {artifact}")
         for row in rows:
             mark, latency = "*" if row.chosen else " ", units.show(row.latency_s, "s")
-            yield Text(f"  {mark} {row.name:<18} drop {row.drop:7.2%}  cosine {row.cosine:.5f}  {latency}")
+            yield Text(f"  {mark} {row.name:<{width}} drop {row.drop:7.2%}  cosine {row.cosine:.5f}  {latency}")
 
 
 def _checks(report: Report) -> Iterator[Text]:
