@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from edgekd.algorithms.ranges import min_max
+from edgekd.artifact import Artifact, Kind
 from edgekd.models import quiet
 from edgekd.quantizers import onnx_static, tflite_static
 from edgekd.quantizers.layers import File, correct_biases, equalize
@@ -20,7 +22,9 @@ from edgekd.quantizers.onnx_layers import OnnxLayers
 from edgekd.quantizers.tflite_editing import Editor
 from edgekd.quantizers.tflite_layers import TfliteLayers
 from edgekd.runtimes import onnxruntime, tflite
-from edgekd.stages import export_onnx, export_tflite
+from edgekd.stages import STAGES, export_onnx, export_tflite
+from edgekd.stages.base import Context
+from edgekd.tasks import TaskData
 
 pytest.importorskip("litert_torch")
 ROWS, SIZE = 32, 12
@@ -133,3 +137,27 @@ def test_corrected_biases_take_the_mean_error_away(form: Format, tmp_path: Path)
         for each in (plain, form.quantized(changed, tmp_path / f"int8{changed.suffix}"))
     )
     assert after < 0.75 * before
+
+
+@pytest.mark.parametrize("wanted", ["auto", True])
+def test_biases_are_corrected_on_top_of_what_was_equalized(wanted: Any, form: Format, tmp_path: Path) -> None:
+    name = form.source.suffix[1:]
+    rows = {f"{part}/images": images()["images"] for part in ("calibration", "held_out", "representative")}
+    np.savez(tmp_path / "rows.npz", **{**rows, "representative/images": rows["held_out/images"][:1]})
+    kinds = {Kind(name): form.source.with_name(f"float.{name}"), Kind.CALIBRATION: tmp_path / "rows.npz"}
+    inputs = tuple(
+        Artifact(key="", kind=kind, path=path, sha256="", size_bytes=1, made_by="a test", inputs=())
+        for kind, path in kinds.items()
+    )
+    stage = STAGES[f"quantize_{name}"]
+    config = stage.Config(
+        method="min-max", granularity="per-tensor", equalize=wanted, isa="x86-vnni", machine="here", max_drop=0.5
+    )
+    context = Context(tmp_path, tmp_path, cast("TaskData", None), 0, 1, lambda *_: None)
+    facts = stage.run(inputs, config, context).facts
+    even, corrected = "min-max, equalized", "min-max, equalized, bias corrected"
+    plain = {"min-max"} if wanted == "auto" else set()
+    assert facts["candidates"].keys() == plain | {even, corrected}
+    assert facts["steps"] == ({even: "min-max"} if plain else {}) | {corrected: even}
+    assert facts["equalization"]["pairs"] == 2
+    assert all(facts["candidates"][each]["cosine"] < facts["candidates"][even]["cosine"] for each in plain)
