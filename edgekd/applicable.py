@@ -17,8 +17,9 @@ from edgekd.objectives.base import Available, Need
 from edgekd.objectives.table import check, needs
 from edgekd.pipeline import Pipeline
 from edgekd.readers import TEXTS, Readers
+from edgekd.stages import prune
 from edgekd.stages.teaching import TeachingConfig
-from edgekd.tasks import DOMAINS, TaskData, outputs_of
+from edgekd.tasks import DOMAINS, TASKS, TaskData, outputs_of
 from edgekd.tasks.base import Outputs
 
 INSIDE = frozenset({Need.STATES, Need.ATTENTION})
@@ -33,11 +34,7 @@ def check_steps(pipeline: Pipeline) -> None:
 
     """
     path, forms = pipeline.path, [each.form for each in pipeline.all_teachers]
-    if pipeline.task in TEXTS and pipeline.step("prune") is not None:
-        raise BadInputError(
-            f"{path}: found the stage 'prune' with {pipeline.task}, expected it with convolutions alone",
-            "an encoder is cut in [student]: layers, hidden, feed_forward, heads, vocabulary",
-        )
+    _check_pruning(pipeline)
     trains = [use for use in ("distill", "prune", "finetune") if pipeline.step(use) is not None]
     if "distill" not in trains and (len(forms) > 1 or forms[0] not in ("model", "encoder")):
         raise BadInputError(
@@ -69,6 +66,33 @@ def _check_static(pipeline: Pipeline) -> None:
                 f"{pipeline.path}: found quantize {option} = true with {without}, expected static INT8, "
                 "which images are quantized to",
                 "leave it out",
+            )
+
+
+def _check_pruning(pipeline: Pipeline) -> None:
+    """Refuse to prune what the student doesn't have."""
+    step: prune.StepConfig | None = pipeline.step("prune")
+    if step is None:
+        return
+    where = f"{pipeline.path}:{next(each.line for each in pipeline.stages if each.use == 'prune')}: stage 'prune'"
+    texts = pipeline.task in TEXTS
+    if texts and step.importance == "batch-norm":
+        raise BadInputError(
+            f"{where}: found importance = 'batch-norm' with {pipeline.task}, expected magnitude or taylor: "
+            "transformers have no batch normalisation"
+        )
+    if step.structures is not None and pipeline.task in TASKS and not texts:
+        raise BadInputError(
+            f"{where}: found structures = {list(step.structures)} with {pipeline.task}, expected none: of convolutions "
+            "whole channels go",
+            "leave structures out",
+        )
+    if texts and step.sparsity is None and (source := dimensions.student_encoder(pipeline)) is not None:
+        known = family(dimensions.facts(pipeline, source).model_type, f"{where}")
+        if known.head_bias and "heads" in (step.structures or ("heads",)):
+            raise BadInputError(
+                f"{where}: found a model whose layers share one bias for each head, expected heads that stand alone",
+                'write structures = ["neurons"], or ["layers"]',
             )
 
 

@@ -27,6 +27,14 @@ def student_width(pipeline: Pipeline) -> int | None:
     return teacher_width(pipeline) if wanted.layers is not None else None  # fewer channels get a head to as many
 
 
+def student_encoder(pipeline: Pipeline) -> str | None:
+    """The encoder that the student is, or is made of; the teacher's where there is no student. None for a module."""
+    wanted = pipeline.student
+    if wanted is None or pipeline.step("distill") is None or wanted.layers is not None:
+        return pipeline.all_teachers[0].encoder
+    return wanted.encoder
+
+
 def heads(pipeline: Pipeline) -> tuple[int | None, int | None]:
     """The attention heads of student and teacher, as far as their files say."""
     teacher = pipeline.all_teachers[0]

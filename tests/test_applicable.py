@@ -54,11 +54,6 @@ def test_several_teachers_teach_similarities_whatever_their_widths(folder: Path)
     ("text", "message", "hint"),
     [
         (
-            TEXT.replace(EXPORT, PRUNE + EXPORT),
-            "found the stage 'prune' with text-embedding, expected it with convolutions alone",
-            "an encoder is cut in [student]: layers, hidden, feed_forward, heads, vocabulary",
-        ),
-        (
             ONNX_ONLY.replace(MODEL, '[teacher]\nonnx = "t.onnx"\n').replace(DISTILL, ""),
             "found no stage 'distill' and a teacher that is no torch module (onnx), expected one to export",
             "add the stage 'distill' and a [student]",
@@ -165,6 +160,31 @@ def test_a_table_that_is_for_other_tasks_is_refused_with_its_line(
     assert caught.value.message.startswith(f"{folder / 'mine.toml'}:{line_of(text, key)}: {message}")
     assert caught.value.hint == hint
     check(folder, ONNX_ONLY.replace("[student]", "[teacher_outputs]\ntop_k = 2\n\n[student]"))
+
+
+HEADS = TEXT.replace('encoder = "teacher"', 'encoder = "shared"')
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "message"),
+    [
+        (TEXT, 'importance = "batch-norm"', "found importance = 'batch-norm' with text-embedding, expected magnitude"),
+        (ONNX_ONLY, 'structures = ["heads"]', "found structures = ['heads'] with image-classification, expected none"),
+        (HEADS, "", "found a model whose layers share one bias for each head, expected heads that stand alone"),
+    ],
+)
+def test_pruning_of_what_the_student_does_not_have_is_refused_with_its_line(
+    text: str, option: str, message: str, folder: Path
+) -> None:
+    encoders.describe(folder / "shared", model_type="mpnet")
+    if '"prune"' not in text:
+        text = text.replace(EXPORT, PRUNE + EXPORT)
+    named = text.replace("macs_kept", f"{option}\nmacs_kept")
+    with pytest.raises(BadInputError) as caught:
+        check(folder, named)
+    line = line_of(named, '[[stages]]\nuse = "prune"')
+    assert caught.value.message.startswith(f"{folder / 'mine.toml'}:{line}: stage 'prune': {message}")
+    check(folder, text.replace("macs_kept", 'structures = ["neurons"]\nmacs_kept') if text is not ONNX_ONLY else text)
 
 
 ONNX_TAUGHT = ONNX_ONLY.replace(MODEL, '[teacher]\nonnx = "t.onnx"\n')

@@ -121,23 +121,24 @@ def uncounted_layers(module: nn.Module) -> list[str]:
     return sorted({type(layer).__name__ for layer in module.modules() if isinstance(layer, UNCOUNTED)})
 
 
-def multiply_accumulates(module: nn.Module, example: Tensor) -> int:
-    """Multiply-accumulates of the convolutions and linear layers for one input.
+def multiply_accumulates(module: nn.Module, *example: Tensor) -> int:
+    """Multiply-accumulates of the convolutions and linear layers for one input, which may be several tensors.
 
-    A 3x3 convolution from 2 to 4 channels with 5x5 outputs: 3 · 3 · 2 · 4 · 25 = 1,800.
+    A 3x3 convolution from 2 to 4 channels with 5x5 outputs: 3 · 3 · 2 · 4 · 25 = 1,800. A linear layer counts for each
+    token that it sees.
     """
     total = 0
 
     def count(layer: nn.Module, _inputs: object, output: Tensor) -> None:
         nonlocal total
-        positions = output[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1
+        positions = output[0].numel() // (output.shape[1] if isinstance(layer, nn.Conv2d) else output.shape[-1])
         total += layer.weight.numel() * positions  # type: ignore[operator]
 
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
         with torch.no_grad():
-            module(example)
+            module(*example)
     finally:
         for hook in hooks:
             hook.remove()

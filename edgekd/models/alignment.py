@@ -165,7 +165,7 @@ def _halves(module: nn.Module) -> list[tuple[Block, Block]]:
 def _targets(teacher: nn.Module, norms: Collection[nn.Module], texts: Texts) -> list[tuple[Tensor, ...]]:
     """For each of the ``norms``, what it is given: (tokens, H) for each batch."""
     made: list[list[Tensor]] = []
-    with torch.inference_mode(), _seen(*norms) as seen:
+    with torch.inference_mode(), seen_by(*norms) as seen:
         for inputs, _ in texts if norms else ():
             teacher(*inputs)
             made.append([each[inputs[1].bool()] for each in seen])  # not the padding
@@ -176,7 +176,7 @@ def _moments(student: nn.Module, block: Block, texts: Texts, targets: Sequence[T
     """What the fit is made of: a block's channels, and what it must add to its input to give the teacher's sum."""
     writer = block.linear(block.writer)
     moments = Moments(writer.in_features, writer.out_features)
-    with torch.inference_mode(), _seen(writer, block.linear(block.readers[0])) as seen:
+    with torch.inference_mode(), seen_by(writer, block.linear(block.readers[0])) as seen:
         for (_, inputs), target in zip(texts, targets, strict=True):
             student(*inputs)
             activations, residual = (each[inputs[1].bool()] for each in seen)
@@ -185,8 +185,8 @@ def _moments(student: nn.Module, block: Block, texts: Texts, targets: Sequence[T
 
 
 @contextmanager
-def _seen(*modules: nn.Module) -> Iterator[list[Tensor]]:
-    """What each module was given last."""
+def seen_by(*modules: nn.Module) -> Iterator[list[Tensor]]:
+    """What each module was given last, while the ``with`` block lasts."""
     seen = [torch.empty(0)] * len(modules)
 
     def keep(place: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:

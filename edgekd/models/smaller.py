@@ -56,7 +56,7 @@ def smaller(
     state = {key: value.detach().clone() for key, value in teacher.state_dict().items()}
     config = dict(spec.options["config"])
     layers = chosen_layers(sizes.layers, int(config[known.sizes["layers"]]))
-    _keep_layers(state, f"{prefix}.{known.layers}.", layers)
+    keep_layers(state, f"{prefix}.{known.layers}.", layers)
     config[known.sizes["layers"]] = len(layers)
     view = widths.Layers(state, f"{prefix}.", known, len(layers))
     _cut_feed_forward(view, config, sizes.feed_forward)
@@ -111,7 +111,8 @@ def chosen_layers(choice: Choice | None, count: int) -> tuple[int, ...]:
     return chosen
 
 
-def _keep_layers(state: State, prefix: str, layers: tuple[int, ...]) -> None:
+def keep_layers(state: State, prefix: str, layers: tuple[int, ...]) -> None:
+    """Keep these layers of those whose names begin with ``prefix``, and number them anew."""
     for key in [key for key in state if key.startswith(prefix)]:
         number, rest = key.removeprefix(prefix).split(".", 1)
         value = state.pop(key)

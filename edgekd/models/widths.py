@@ -94,10 +94,14 @@ def _square(state: State, norm: str) -> Tensor:
 def cut_feed_forward(layers: Layers, counts: Sequence[int]) -> None:
     """Keep the most important neurons of each layer, as many as ``counts`` says."""
     for layer, count in enumerate(counts):
-        up, down = layers.name(layer, layers.known.up), layers.name(layer, layers.known.down)
-        kept = strongest(neuron_importance(layers.state[f"{up}.weight"], layers.state[f"{down}.weight"]), count)
-        cut_outputs(layers.state, up, kept)
-        cut_inputs(layers.state, down, kept)
+        importance = neuron_importance(*(layers.weight(layer, part) for part in (layers.known.up, layers.known.down)))
+        keep_neurons(layers, layer, strongest(importance, count))
+
+
+def keep_neurons(layers: Layers, layer: int, kept: Tensor) -> None:
+    """Keep these neurons of one layer."""
+    cut_outputs(layers.state, layers.name(layer, layers.known.up), kept)
+    cut_inputs(layers.state, layers.name(layer, layers.known.down), kept)
 
 
 def cut_heads(layers: Layers, counts: Sequence[int], heads: int) -> None:
@@ -105,10 +109,15 @@ def cut_heads(layers: Layers, counts: Sequence[int], heads: int) -> None:
     value = layers.known.query_key_value[2]
     for layer, count in enumerate(counts):
         importance = head_importance(layers.weight(layer, value), layers.weight(layer, layers.known.mixed), heads)
-        inner = _inside(strongest(importance, count), len(layers.weight(layer, value)) // heads)
-        for part in layers.known.query_key_value:
-            cut_outputs(layers.state, layers.name(layer, part), inner)
-        cut_inputs(layers.state, layers.name(layer, layers.known.mixed), inner)
+        keep_heads(layers, layer, strongest(importance, count), len(layers.weight(layer, value)) // heads)
+
+
+def keep_heads(layers: Layers, layer: int, kept: Tensor, width: int) -> None:
+    """Keep these heads of one layer, each ``width`` channels wide."""
+    inner = _inside(kept, width)
+    for part in layers.known.query_key_value:
+        cut_outputs(layers.state, layers.name(layer, part), inner)
+    cut_inputs(layers.state, layers.name(layer, layers.known.mixed), inner)
 
 
 def _inside(heads: Tensor, width: int) -> Tensor:

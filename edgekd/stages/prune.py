@@ -1,4 +1,4 @@
-"""Prune: take whole channels out until a share of the multiply-accumulates is left, then recover by distillation."""
+"""Prune: take out what matters least until a share of the work is left, then recover by distillation."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from edgekd.errors import BadInputError
 from edgekd.stages.base import Context
 from edgekd.stages.teaching import TeachingConfig, ViewsConfig, teach
 from edgekd.store import Product
+from edgekd.tasks.base import MASK
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from edgekd.stages.pruning import Cutter
 
-VERSION = 5
+VERSION = 6
 CONSUMES = ((Kind.TORCH,), (Kind.OUTPUTS,))
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "torch-pruning", "numpy")
 READS_DATA = True
-TAYLOR_ROWS = 512
 Share = Annotated[float, Field(gt=0, lt=1)]
+Structures = tuple[Literal["neurons", "heads", "layers"], ...]
 
 
 class StepConfig(TeachingConfig):
-    """Take whole channels out, then recover by distillation (epochs and what follows are the recovery's)."""
+    """Take channels, neurons, heads or layers out, then recover by distillation (epochs and what follows are its)."""
 
     macs_kept: Share | None = None  # share of the multiply-accumulates that stays, at most
-    parameters_kept: Share | None = None  # or of the parameters
+    parameters_kept: Share | None = None  # or of the parameters; of a transformer without its embeddings
     round_to: Annotated[int, Field(ge=1, le=256)] = 8  # INT8 kernels work on channels in groups of 8
     importance: Literal["magnitude", "taylor", "batch-norm"] = "magnitude"
     ratios: Literal["equal", "global"] = "equal"  # each layer loses the same share, or the least important anywhere
+    structures: Structures | None = None  # of a transformer: neurons and heads
     sparsity: Share | None = None  # zero this share of single weights instead
     acknowledge_no_speedup: bool = False
 
@@ -48,6 +50,18 @@ class StepConfig(TeachingConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _whole_layers(self) -> Self:
+        named = ("neurons", "heads") if self.structures is None else self.structures
+        if not named or len(set(named)) < len(named):
+            raise ValueError(f"found structures = {list(named)}, expected one or more, each once")
+        if "layers" in named and len(named) > 1 and self.ratios == "equal":
+            raise ValueError(
+                f"found structures = {list(named)} with equal ratios, expected ratios = 'global': a layer that goes "
+                "whole loses more than the others"
+            )
+        return self
+
 
 class Config(StepConfig, ViewsConfig):
     """The same, with the views."""
@@ -55,8 +69,38 @@ class Config(StepConfig, ViewsConfig):
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
     """Prune, recover, and keep the weights of the last epoch."""
-    from edgekd.algorithms.pruning import multiply_accumulates, uncounted_layers, zero_smallest
     from edgekd.models import loading
+
+    whole = cutter(inputs, config, context)
+    if config.sparsity is not None:
+        return _zeroed(whole, config.sparsity, inputs, config, context)
+    pruned = whole.cut(config)
+    before, after = whole.macs, pruned.macs
+    record = teach(pruned.module, inputs[1:], config, context)
+    left = f"{after / before:.0%} of {before / 1e6:.2f} M multiply-accumulates{pruned.said}"
+    return Product(
+        loading.save(pruned.module, pruned.spec, context.scratch / "student.safetensors"),
+        {
+            "macs_before": before,
+            "macs_after": after,
+            **pruned.facts,
+            "selection_quality": record.qualities,
+            "epoch_losses": record.losses,
+            "summary": f"{left}, selection quality {record.qualities[-1]:.1%}",
+        },
+    )
+
+
+def cutter(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Cutter:
+    """What takes parts out of the first of ``inputs``: channels, or where it reads texts what a transformer has.
+
+    Raises:
+        BadInputError: a model with layers whose work isn't counted.
+
+    """
+    from edgekd.algorithms.pruning import uncounted_layers
+    from edgekd.models import loading
+    from edgekd.stages import prune_channels, prune_encoder
 
     module, spec = loading.load(inputs[0].path)
     if uncounted := uncounted_layers(module):
@@ -65,53 +109,27 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
             "of others it isn't known how much work is left",
             "leave the stage 'prune' out",
         )
-    example = _example(inputs, context)
-    before = multiply_accumulates(module, example)
-    if config.sparsity is None:
-        _take_channels(module, example, config, inputs, context)
-        record, _ = teach(module, inputs[1:], config, context)
-    else:
-        release = zero_smallest(module, config.sparsity)
-        record, _ = teach(module, inputs[1:], config, context)
-        release()
-    after, quality = multiply_accumulates(module, example), record.qualities[-1]
-    work = f"{after / before:.0%} of {before / 1e6:.2f} M multiply-accumulates"
-    left = work if config.sparsity is None else f"{config.sparsity:.0%} of the weights are zero, none is saved"
+    task = context.task(inputs)
+    kind = prune_encoder.Encoders if MASK in task.representative() else prune_channels.Channels
+    return kind((module, spec), task, inputs, config, context)
+
+
+def _zeroed(whole: Cutter, share: float, inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
+    from edgekd.algorithms.pruning import zero_smallest
+    from edgekd.models import loading
+
+    module, spec = whole.model
+    release = zero_smallest(module, share)
+    record, _ = teach(module, inputs[1:], config, context)
+    release()
     return Product(
         loading.save(module, spec, context.scratch / "student.safetensors"),
         {
-            "macs_before": before,
-            "macs_after": after,
+            "macs_before": whole.macs,
+            "macs_after": whole.macs,
             "selection_quality": record.qualities,
             "epoch_losses": record.losses,
-            "summary": f"{left}, selection quality {quality:.1%}",
+            "summary": f"{share:.0%} of the weights are zero, none is saved, "
+            f"selection quality {record.qualities[-1]:.1%}",
         },
     )
-
-
-def _example(inputs: tuple[Artifact, ...], context: Context) -> Tensor:
-    from edgekd.models.running import tensors
-
-    return tensors(context.task(inputs).representative())[0].contiguous()
-
-
-def _take_channels(
-    module: nn.Module, example: Tensor, config: Config, inputs: tuple[Artifact, ...], context: Context
-) -> None:
-    from edgekd.algorithms.pruning import Wish, prune_channels
-    from edgekd.models.running import tensors
-
-    task, of = context.task(inputs), "macs" if config.macs_kept is not None else "parameters"
-    kept = config.macs_kept or config.parameters_kept or 1.0
-    equal = config.ratios == "equal"
-    wish = Wish(kept, "macs" if of == "macs" else "parameters", config.round_to, config.importance, equal)
-    rows = task.rows(context.seed).fit[:TAYLOR_ROWS]
-    given = tensors(task.inputs("train", rows))[0] if config.importance == "taylor" else None
-    before, after = prune_channels(module, example, wish, given)
-    if after > kept * before:
-        noun = "multiply-accumulates" if of == "macs" else "parameters"
-        raise BadInputError(
-            f"prune: {after / before:.0%} of the {noun} are left, expected at most {kept:.0%}: "
-            f"no channel can go without breaking groups of {config.round_to}",
-            f"lower round_to, raise {of}_kept, or use a wider student",
-        )

@@ -20,10 +20,12 @@ from edgekd.tasks.base import Rows, Task
 from edgekd.toml_file import Frozen
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from edgekd.algorithms.training import Record
     from edgekd.models.cached_outputs import CachedOutputs
     from edgekd.models.predicting import Predictor
-    from edgekd.models.pupil import Lesson
+    from edgekd.models.pupil import Lesson, Pupil
 
 DEFAULT_LOSSES = [{"use": "z-scored-logits", "weight": 0.9}, {"use": "labels", "weight": 0.1}]
 
@@ -93,25 +95,13 @@ def teach(
 
     Returns the record of the training, and the task's notes on the rows that were read for it.
     """
-    import torch
-
     from edgekd.algorithms import training
-    from edgekd.models import loading, pupil
+    from edgekd.models import pupil
     from edgekd.models.running import outputs_of
 
-    torch.set_num_threads(context.threads)
-    torch.manual_seed(context.seed)  # of the losses' own projections
-    material = _material(inputs, config.augment, context)
+    learner, material = _learner(module, inputs, config, context)
+    pupil.freeze(learner.student, config.freeze)
     task, kept, fit = material.task, material.rows.selection, material.rows.fit
-    if min(len(fit), config.batch_size) % processes.world():
-        raise BadInputError(
-            f"found {len(fit)} training rows, less than one batch, and {processes.world()} processes to share it",
-            "train so few rows with one process",
-        )
-    student = loading.channels_last(module)
-    pupil.freeze(student, config.freeze)
-    learner = pupil.Pupil(student.eval(), config.losses, getattr(material.teacher, "module", None))
-    learner.prepare(material.lesson(np.arange(min(2 * processes.world(), len(fit))), 0))
     lengths, selection = task.lengths("train", fit), material.selection()
 
     def batches(epoch: int) -> Iterator[Lesson]:
@@ -121,13 +111,48 @@ def teach(
     course = training.Course(
         batches,
         max(len(fit) // config.batch_size, 1),
-        lambda: task.quality(outputs_of(student, task, "train", kept), kept, selection),
+        lambda: task.quality(outputs_of(learner.student, task, "train", kept), kept, selection),
         context.partial / "checkpoint.pt",
         context.progressed,
     )
     record = training.fit(learner, _schedule(config), course)
-    student.requires_grad_(True)  # frozen for this step alone
+    learner.student.requires_grad_(True)  # frozen for this step alone
     return record, task.notes()
+
+
+def losses_of(
+    module: Any, inputs: Sequence[Artifact], config: ViewsConfig, context: Context, rows: int
+) -> Iterator[Tensor]:
+    """The losses of batches of the first training ``rows``, as at the start of the training that ``teach`` would do.
+
+    Each is computed when it is asked for, from one run of ``module``, which doesn't change.
+    """
+    learner, material = _learner(module, inputs, config, context)
+    positions = np.arange(min(rows, len(material.rows.fit)))
+    size = min(config.batch_size, len(positions))
+    for start in range(0, len(positions) - size + 1, size):
+        yield learner(material.lesson(positions[start : start + size], 0), 0.0)
+
+
+def _learner(module: Any, inputs: Sequence[Artifact], config: ViewsConfig, context: Context) -> tuple[Pupil, Material]:
+    """The student with its losses, which fit what there is to learn from."""
+    import torch
+
+    from edgekd.models import loading, pupil
+
+    torch.set_num_threads(context.threads)
+    torch.manual_seed(context.seed)  # of the losses' own projections
+    material = _material(inputs, config.augment, context)
+    fit = material.rows.fit
+    if min(len(fit), config.batch_size) % processes.world():
+        raise BadInputError(
+            f"found {len(fit)} training rows, less than one batch, and {processes.world()} processes to share it",
+            "train so few rows with one process",
+        )
+    student = loading.channels_last(module)
+    learner = pupil.Pupil(student.eval(), config.losses, getattr(material.teacher, "module", None))
+    learner.prepare(material.lesson(np.arange(min(2 * processes.world(), len(fit))), 0))
+    return learner, material
 
 
 def _schedule(config: TeachingConfig) -> Any:

@@ -35,7 +35,7 @@ Commands:
 """
 STAGES = """\
 distill    Train the student on the teacher's cached logits and on the labels.
-prune      Take whole channels out, then recover by distillation (epochs and what follows are the recovery's).
+prune      Take channels, neurons, heads or layers out, then recover by distillation (epochs and what follows are its).
 finetune   Train on the labels alone, of the pipeline's data or of data of its own.
 export     Write the float student, and the teacher to compare with, in the formats that are shipped.
 quantize   Make INT8 of each format with its own runtime's quantizer.

@@ -309,6 +309,15 @@ def test_pruning_has_one_target(options: dict[str, float]) -> None:
         prune.Config(epochs=1, **options)
 
 
+def test_layers_that_go_whole_are_not_equal_shares() -> None:
+    options = {"epochs": 1, "macs_kept": 0.5, "structures": ["neurons", "layers"]}
+    with pytest.raises(ValidationError, match="expected ratios = 'global'"):
+        prune.Config(**options)
+    prune.Config(**options, ratios="global")
+    with pytest.raises(ValidationError, match="each once"):
+        prune.Config(epochs=1, macs_kept=0.5, structures=("heads", "heads"))
+
+
 def test_a_student_is_pruned_by_what_its_loss_depends_on(artifact: Making, taught: Artifact, context: Context) -> None:
     config = prune.Config(epochs=1, parameters_kept=0.7, importance="taylor", ratios="global", round_to=4)
     product = prune.run((artifact("student_start"), outputs(taught, context)), config, context)
