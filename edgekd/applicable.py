@@ -76,6 +76,13 @@ def _check_pruning(pipeline: Pipeline) -> None:
         return
     where = f"{pipeline.path}:{next(each.line for each in pipeline.stages if each.use == 'prune')}: stage 'prune'"
     texts = pipeline.task in TEXTS
+    if step.compare is not False and (pipeline.step("distill") is None or step.sparsity is not None):
+        found = "no stage 'distill'" if step.sparsity is None else "sparsity"
+        raise BadInputError(
+            f"{where}: found compare and {found}, expected a student that is distilled, then pruned: it is raced "
+            "against one that was small before that",
+            "leave compare out",
+        )
     if texts and step.importance == "batch-norm":
         raise BadInputError(
             f"{where}: found importance = 'batch-norm' with {pipeline.task}, expected magnitude or taylor: "

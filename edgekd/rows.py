@@ -129,6 +129,7 @@ def check_row(check: Check) -> CheckRow:
 
 def notes(found: Findings, verdict: Verdict) -> Iterator[str]:
     """What a reader should know besides the checks."""
+    yield from _race_notes(found)
     yield from _speed_notes(found)
     yield from int8.notes(found)
     yield from _data_notes(found)
@@ -154,11 +155,19 @@ def _data_notes(found: Findings) -> Iterator[str]:
             yield f"{row.model} lost the class {row.name!r}: the teacher finds {recalls} (p = {row.p_adjusted:.2g})"
 
 
+def _race_notes(found: Findings) -> Iterator[str]:
+    """How pruning did beside its rivals, where they were raced."""
+    name = float_names(found.plan.pipeline).get("prune")
+    yield from found.artifacts[name].facts.get("notes", ()) if name is not None else ()
+
+
 def _speed_notes(found: Findings) -> Iterator[str]:
+    name = float_names(found.plan.pipeline).get("prune")
+    kept = "pruned" if name is None else found.artifacts[name].facts.get("kept", "pruned")
+    for form in ("onnx", "tflite") if kept != "unpruned" else ():
+        noun = f"the {kept} float {{form}} file"
+        yield from _compared(found, f"{form}_float", f"{form}_unpruned", noun, "before pruning")
     for form in ("onnx", "tflite"):
-        yield from _compared(
-            found, f"{form}_float", f"{form}_unpruned", "the pruned float {form} file", "before pruning"
-        )
         yield from _compared(found, f"{form}_int8", f"teacher_{form}", "the INT8 {form} file", "the float teacher")
 
 
@@ -180,4 +189,4 @@ def _latency(measurements: tuple[Measurement, ...]) -> tuple[float, ...]:
 
 def plain_facts(artifact: Artifact) -> dict[str, Any]:
     """An artifact's facts without the line that the terminal shows, and without what stands in the notes."""
-    return {name: value for name, value in artifact.facts.items() if name not in ("summary", "problems")}
+    return {name: value for name, value in artifact.facts.items() if name not in ("summary", "problems", "notes")}

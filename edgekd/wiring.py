@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from edgekd.device import Device
 from edgekd.limits import Limit
@@ -15,11 +16,15 @@ from edgekd.profile.conditions import host_fingerprint
 from edgekd.stages import (
     STAGES,
     calibration,
+    distill,
     evaluate,
     profile,
+    prune,
     quantize_onnx,
     quantize_tflite,
+    race,
     shift,
+    small_start,
     smaller,
     teacher_outputs,
     tfidf_shift,
@@ -133,11 +138,33 @@ class Wiring:
             options = {**pipeline.step(use).model_dump(exclude={"data"}), "augment": pipeline.augment}
             taught = STAGES[use].Config.model_validate(options)
             own_data = use == "finetune" and pipeline.step(use).data is not None
-            yield Node(name, use, taught, self._lesson(use, start), own_data)
+            if use == "prune" and pipeline.step(use).compare is not False:
+                yield from self._race(name, taught, start)
+            else:
+                yield Node(name, use, taught, self._lesson(use, start), own_data)
             if use == "distill" and self.options.control and has_labels(pipeline):
                 labels_alone = taught.model_copy(update={"losses": LABELS_ALONE, "live": False})
                 yield Node("control", "distill", labels_alone, self._lesson("control", start))
             start = name
+
+    def _race(self, name: str, config: Any, start: str) -> Iterator[Node]:
+        """The pruned student beside two rivals; each is taught by the same steps as it was."""
+        pruned = config.model_copy(update={"compare": False, "max_drop": prune.Config.model_fields["max_drop"].default})
+        views = {"augment": self.pipeline.augment}
+        shared = {field: getattr(config, field) for field in distill.StepConfig.model_fields}
+        again = distill.Config(**shared, **views)
+        first = distill.Config(**self.pipeline.step("distill").model_dump(), **views)
+        small = small_start.Config(round_to=config.round_to, structures=config.structures)
+        yield Node("race_pruned", "prune", pruned, self._lesson("prune", start))
+        yield Node("race_unpruned", "distill", again, self._lesson("prune", start))
+        small_inputs = ("student_start", "race_pruned", *self._reader(start))
+        yield Node("race_small_start", "small_start", small, small_inputs)
+        yield Node("race_small_distilled", "distill", first, self._lesson("distill", "race_small_start"))
+        yield Node("race_small", "distill", again, self._lesson("prune", "race_small_distilled"))
+        wanted = race.Config(
+            keep_winner=config.compare == "keep-winner", max_drop=config.max_drop, machine=host_fingerprint()
+        )
+        yield Node(name, "race", wanted, ("race_pruned", "race_unpruned", *self._lesson("prune", "race_small")))
 
     def _reads_outputs(self, steps: Iterable[str]) -> bool:
         """Whether a step takes the teacher's cached outputs: to learn from, or to start a narrower output with."""

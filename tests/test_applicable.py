@@ -187,6 +187,19 @@ def test_pruning_of_what_the_student_does_not_have_is_refused_with_its_line(
     check(folder, text.replace("macs_kept", 'structures = ["neurons"]\nmacs_kept') if text is not ONNX_ONLY else text)
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (ONNX_ONLY.replace(DISTILL, ""), "no stage 'distill'"),
+        (ONNX_ONLY.replace("macs_kept = 0.75", "sparsity = 0.5\nacknowledge_no_speedup = true"), "sparsity"),
+    ],
+)
+def test_a_race_without_a_student_that_was_small_before_is_refused(text: str, found: str, folder: Path) -> None:
+    check(folder, text)
+    with pytest.raises(BadInputError, match=f"stage 'prune': found compare and {found}, expected a student"):
+        check(folder, text.replace('use = "prune"\n', 'use = "prune"\ncompare = true\n'))
+
+
 ONNX_TAUGHT = ONNX_ONLY.replace(MODEL, '[teacher]\nonnx = "t.onnx"\n')
 ONNX_LIVE = ONNX_TAUGHT.replace("epochs = 30\n", "epochs = 30\nlive = true\n")
 MAPS = '{ use = "attention", layers = { "a" = "b" } }'

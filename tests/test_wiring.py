@@ -104,6 +104,21 @@ def test_the_last_step_that_trains_gives_the_float_student(
     assert ("onnx_unpruned" in made) == ({"distill", "prune"} <= names.keys())
 
 
+def test_a_race_takes_the_pruned_student_and_two_that_are_trained_as_long(folder: Path) -> None:
+    plain = {node.name: node for node in wired(folder, ONNX_ONLY)}
+    raced = {node.name: node for node in wired(folder, ONNX_ONLY.replace("macs_kept", "compare = true\nmacs_kept"))}
+    taken = {name: node.inputs for name, node in raced.items()}
+    assert taken["race_pruned"] == taken["race_unpruned"] == ("student_unpruned", "teacher_outputs")
+    assert taken["race_small_start"] == ("student_start", "race_pruned")
+    assert taken["race_small_distilled"] == ("race_small_start", "teacher_outputs")
+    assert taken["race_small"] == ("race_small_distilled", "teacher_outputs")
+    assert taken["student_float"] == ("race_pruned", "race_unpruned", "race_small", "teacher_outputs")
+    assert raced["race_pruned"].config == plain["student_float"].config
+    assert raced["race_small_distilled"].config == plain["student_unpruned"].config
+    assert raced["race_small"].config == raced["race_unpruned"].config
+    assert set(raced) - set(plain) == {name for name in raced if name.startswith("race_")}
+
+
 def test_the_control_has_labels_alone_whether_the_teacher_is_live_or_cached(folder: Path) -> None:
     for text in (ONNX_ONLY, ONNX_ONLY.replace("epochs = 30\n", "epochs = 30\nlive = true\n")):
         made = wired(folder, text, Options(control=True))

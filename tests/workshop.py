@@ -7,9 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from edgekd import build, device, pipeline, plan
+from edgekd.artifact import Artifact
+from edgekd.progress import Quiet
+from edgekd.store import Store
 
 TESTS = Path(__file__).parent
 PIPELINE = """\
@@ -123,6 +128,17 @@ class Built:
     def again(self, *arguments: str) -> Ran:
         """Build once more: everything is in the store."""
         return self.workshop.run("build", "tiny.toml", "--device", "pixel8", "--quick", "-o", "out", *arguments)
+
+
+def made(path: Path, last: str) -> dict[str, Artifact]:
+    """What the step ``last`` of a pipeline for the Pixel 8 needs, and itself, made in this process."""
+    whole = plan.make(pipeline.load(str(path)), device.load("pixel8"), plan.Options())
+    nodes = {node.name: node for node in whole.nodes}
+    needed = [last]
+    for name in needed:
+        needed += nodes[name].inputs
+    some = replace(whole, nodes=tuple(node for node in whole.nodes if node.name in needed))
+    return {step.name: step.artifact for step in build.run(some, Store(path.parent / "store"), Quiet())}
 
 
 def furnish(folder: Path, weights: Path) -> Workshop:

@@ -46,9 +46,10 @@ class Runner:
         """The first output (rows, width) for the rows of ``batches``; one by one where the file takes one at a time."""
         if self._wanted[0].shape[:1] != (-1,):
             batches = feeding.single_rows(batches)
-        return np.concatenate([self._first_output(self.feed(batch)) for batch in batches])
+        return np.concatenate([self.output(self.feed(batch)) for batch in batches])
 
-    def _first_output(self, fed: dict[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
+    def output(self, fed: dict[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
+        """The first output for inputs as :meth:`feed` gives them."""
         try:
             return np.asarray(self._session.run(None, fed)[0])
         except Exception as error:  # a class of its own for each status code, as above

@@ -8,7 +8,7 @@ from typing import Any
 from edgekd.artifact import Artifact, Kind
 from edgekd.stages.base import Context, NoConfig
 from edgekd.store import Product
-from edgekd.tasks.base import MASK, Arrays, Outputs
+from edgekd.tasks.base import MASK, Arrays, Outputs, Task
 
 VERSION = 2
 CONSUMES = ((Kind.TORCH,),)
@@ -22,18 +22,25 @@ def run(inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> Pr
     """Write ``model.onnx`` for one row of the task; output 'logits' (1, classes) or 'sentence_embedding' (1, width)."""
     import onnx
 
-    from edgekd.models import loading, quiet
+    from edgekd.models import loading
 
     module, _ = loading.load(inputs[0].path)
     task, path = context.task(inputs), context.scratch / "model.onnx"
-    output = "logits" if task.outputs is Outputs.LOGITS else "sentence_embedding"
-    with quiet.frameworks():
-        _export(module, task.representative(), output, path)
+    write(module, task, path)
     onnx.checker.check_model(path, full_check=True)
     model = onnx.load(path)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     facts = {"opset": opset, "ir_version": model.ir_version, "nodes": len(model.graph.node)}
     return Product(path, {**facts, "summary": f"opset {opset}, {len(model.graph.node)} nodes"})
+
+
+def write(module: Any, task: Task, path: Path) -> None:
+    """Write ``module`` for one row of ``task``."""
+    from edgekd.models import quiet
+
+    output = "logits" if task.outputs is Outputs.LOGITS else "sentence_embedding"
+    with quiet.frameworks():
+        _export(module, task.representative(), output, path)
 
 
 def _export(module: Any, example: Arrays, output: str, path: Path) -> None:

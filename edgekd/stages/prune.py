@@ -34,6 +34,8 @@ class StepConfig(TeachingConfig):
     importance: Literal["magnitude", "taylor", "batch-norm"] = "magnitude"
     ratios: Literal["equal", "global"] = "equal"  # each layer loses the same share, or the least important anywhere
     structures: Structures | None = None  # of a transformer: neurons and heads
+    compare: Literal[False, True, "keep-winner"] = False  # race it against the whole and against a small one
+    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01  # of the unpruned one's quality, in that race
     sparsity: Share | None = None  # zero this share of single weights instead
     acknowledge_no_speedup: bool = False
 
@@ -76,7 +78,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
         return _zeroed(whole, config.sparsity, inputs, config, context)
     pruned = whole.cut(config)
     before, after = whole.macs, pruned.macs
-    record = teach(pruned.module, inputs[1:], config, context)
+    record, _ = teach(pruned.module, inputs[1:], config, context)
     left = f"{after / before:.0%} of {before / 1e6:.2f} M multiply-accumulates{pruned.said}"
     return Product(
         loading.save(pruned.module, pruned.spec, context.scratch / "student.safetensors"),

@@ -155,6 +155,11 @@ def _learner(module: Any, inputs: Sequence[Artifact], config: ViewsConfig, conte
     return learner, material
 
 
+def material_of(inputs: Sequence[Artifact], context: Context) -> Material:
+    """What a model would be taught from, as the rows are: for scoring it on those that are kept for choosing."""
+    return _material(inputs, AugmentConfig(), context)
+
+
 def _schedule(config: TeachingConfig) -> Any:
     from edgekd.algorithms.training import Schedule
 

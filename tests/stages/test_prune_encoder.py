@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import phrases
 import pytest
+import workshop
 
-from edgekd import build, device, pipeline, plan
 from edgekd.artifact import Artifact
 from edgekd.errors import BadInputError
 from edgekd.models import loading
 from edgekd.models.encoder_parts import Parts
-from edgekd.progress import Quiet
 from edgekd.runtimes.onnx_graph import describe
-from edgekd.store import Store
 
 SHORT = phrases.EMBEDDING.replace("epochs = 10", "epochs = 1")
 EXPORT = '[[stages]]\nuse = "export"'
@@ -32,13 +29,7 @@ def made(shop: Path, options: str, last: str = "student_float") -> dict[str, Art
     path = shop / "pruned.toml"
     step = f'[[stages]]\nuse = "prune"\nepochs = 1\nbatch_size = 20\n{options}\n\n'
     path.write_text(SHORT.replace(EXPORT, step + EXPORT))
-    whole = plan.make(pipeline.load(str(path)), device.load("pixel8"), plan.Options())
-    nodes = {node.name: node for node in whole.nodes}
-    needed = [last]
-    for name in needed:
-        needed += nodes[name].inputs
-    some = replace(whole, nodes=tuple(node for node in whole.nodes if node.name in needed))
-    return {step.name: step.artifact for step in build.run(some, Store(shop / "store"), Quiet())}
+    return workshop.made(path, last)
 
 
 def test_the_file_of_a_pruned_encoder_is_really_smaller(shop: Path) -> None:

@@ -36,6 +36,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "smaller": ({"layers": [0, 2], "hidden": 64}, {"layers": "few"}),
     "distill": (TEACHING, {"losses": [{"use": "logits", "weight": -1}]}),
     "prune": ({**TEACHING, "macs_kept": 0.5}, {"macs_kept": 1.0}),
+    "small_start": ({"round_to": 4}, {"structures": ["channels"]}),
+    "race": ({"keep_winner": True, "machine": "m"}, {"max_drop": 2}),
     "finetune": ({**TEACHING, "losses": [{"use": "labels"}]}, {"losses": [{"use": "labls"}]}),
     "export_onnx": ({}, {"opset": 18}),
     "export_tflite": ({}, {"opset": 18}),
