@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from edgekd.device import Device
@@ -31,6 +32,7 @@ from edgekd.stages import (
 )
 from edgekd.stages.base import NoConfig
 from edgekd.targets.isa import target_isa
+from edgekd.targets.predicted import can_predict
 from edgekd.tasks import outputs_of
 from edgekd.tasks.base import Outputs
 from edgekd.toml_file import Frozen
@@ -135,17 +137,27 @@ class Wiring:
             start = "student_start"
             yield from self._student_start()
         for use, name in steps.items():
-            options = {**pipeline.step(use).model_dump(exclude={"data"}), "augment": pipeline.augment}
+            step = pipeline.step(use)
+            options = {**step.model_dump(exclude={"data"}), "augment": pipeline.augment}
+            if use == "prune" and step.latency_kept is not None:
+                options |= self._timed()
             taught = STAGES[use].Config.model_validate(options)
-            own_data = use == "finetune" and pipeline.step(use).data is not None
-            if use == "prune" and pipeline.step(use).compare is not False:
+            if use == "prune" and step.compare is not False:
                 yield from self._race(name, taught, start)
             else:
+                own_data = use == "finetune" and step.data is not None
                 yield Node(name, use, taught, self._lesson(use, start), own_data)
             if use == "distill" and self.options.control and has_labels(pipeline):
                 labels_alone = taught.model_copy(update={"losses": LABELS_ALONE, "live": False})
                 yield Node("control", "distill", labels_alone, self._lesson("control", start))
             start = name
+
+    def _timed(self) -> dict[str, Any]:
+        """By what latency is told: this machine's clock, or what is predicted for the device, of which that depends."""
+        if self.device.is_host or not can_predict(self.device):
+            return {"machine": host_fingerprint()}
+        bare = {"path": Path(self.device.path.name), "budget": {}, "limits": (), "notes": ()}
+        return {"device": self.device.model_copy(update=bare)}
 
     def _race(self, name: str, config: Any, start: str) -> Iterator[Node]:
         """The pruned student beside two rivals; each is taught by the same steps as it was."""

@@ -119,6 +119,18 @@ def test_a_race_takes_the_pruned_student_and_two_that_are_trained_as_long(folder
     assert set(raced) - set(plain) == {name for name in raced if name.startswith("race_")}
 
 
+def test_latency_is_predicted_for_a_device_that_is_known_and_else_measured(folder: Path) -> None:
+    loaded = load(folder, ONNX_ONLY.replace("macs_kept = 0.75", "latency_kept = 0.75"))
+    configs = {}
+    for name in ("pixel8", "host"):
+        made = Wiring(loaded, device.load(name), Options(), ("onnx",)).nodes()
+        configs[name] = next(node.config for node in made if node.name == "student_float").model_dump()
+    assert configs["pixel8"]["device"]["title"] == "Google Pixel 8"
+    assert configs["pixel8"]["device"]["path"] == Path("pixel8.toml"), "where it lies doesn't count"
+    assert (configs["pixel8"]["machine"], configs["host"]["device"]) == ("", None)
+    assert configs["host"]["machine"]
+
+
 def test_the_control_has_labels_alone_whether_the_teacher_is_live_or_cached(folder: Path) -> None:
     for text in (ONNX_ONLY, ONNX_ONLY.replace("epochs = 30\n", "epochs = 30\nlive = true\n")):
         made = wired(folder, text, Options(control=True))

@@ -47,3 +47,21 @@ def fewest(most: int, holds: Callable[[int], bool]) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
+
+
+def largest(holds: Callable[[float], bool | None], start: float, tries: int = 6) -> float | None:
+    """Return the largest share between 0 and 1 that ``holds``, of those tried by bisection; None if none did.
+
+    It asks about ``start`` first. Where ``holds`` can't tell because a share is too small to be had, it says None, and
+    larger ones are tried.
+
+    >>> largest(lambda share: share <= 0.6, 0.7), largest(lambda share: None if share < 0.5 else share < 0.8, 0.25)
+    (0.590625, 0.7890625)
+    """
+    low, high, best, share = 0.0, 1.0, None, start
+    for _ in range(tries):
+        found = holds(share)
+        best = share if found else best
+        low, high = (low, share) if found is False else (share, high)
+        share = (low + high) / 2
+    return best

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from edgekd.artifact import Artifact, Kind
+from edgekd.device import Device
 from edgekd.errors import BadInputError
 from edgekd.stages.base import Context
 from edgekd.stages.teaching import TeachingConfig, ViewsConfig, teach
@@ -14,6 +15,7 @@ from edgekd.store import Product
 from edgekd.tasks.base import MASK
 
 if TYPE_CHECKING:
+    from edgekd.stages.prune_latency import Found
     from edgekd.stages.pruning import Cutter
 
 VERSION = 6
@@ -30,6 +32,7 @@ class StepConfig(TeachingConfig):
 
     macs_kept: Share | None = None  # share of the multiply-accumulates that stays, at most
     parameters_kept: Share | None = None  # or of the parameters; of a transformer without its embeddings
+    latency_kept: Share | None = None  # or of the latency of the float ONNX file, measured here or predicted
     round_to: Annotated[int, Field(ge=1, le=256)] = 8  # INT8 kernels work on channels in groups of 8
     importance: Literal["magnitude", "taylor", "batch-norm"] = "magnitude"
     ratios: Literal["equal", "global"] = "equal"  # each layer loses the same share, or the least important anywhere
@@ -41,7 +44,7 @@ class StepConfig(TeachingConfig):
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:
-        targets = ("macs_kept", "parameters_kept", "sparsity")
+        targets = ("macs_kept", "parameters_kept", "latency_kept", "sparsity")
         given = [name for name in targets if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"found {' and '.join(given) or 'none of them'}, expected one of {', '.join(targets)}")
@@ -66,7 +69,10 @@ class StepConfig(TeachingConfig):
 
 
 class Config(StepConfig, ViewsConfig):
-    """The same, with the views."""
+    """The same, with the views, and by whose latency: a device that is predicted, or this machine."""
+
+    device: Device | None = None
+    machine: str = ""
 
 
 def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Product:
@@ -76,21 +82,31 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     whole = cutter(inputs, config, context)
     if config.sparsity is not None:
         return _zeroed(whole, config.sparsity, inputs, config, context)
-    pruned = whole.cut(config)
+    found = _found(whole, config, inputs, context)
+    pruned = found.pruned
     before, after = whole.macs, pruned.macs
     record, _ = teach(pruned.module, inputs[1:], config, context)
-    left = f"{after / before:.0%} of {before / 1e6:.2f} M multiply-accumulates{pruned.said}"
+    left = f"{after / before:.0%} of {before / 1e6:.2f} M multiply-accumulates{found.said}{pruned.said}"
     return Product(
         loading.save(pruned.module, pruned.spec, context.scratch / "student.safetensors"),
         {
             "macs_before": before,
             "macs_after": after,
             **pruned.facts,
+            **found.facts,
             "selection_quality": record.qualities,
             "epoch_losses": record.losses,
             "summary": f"{left}, selection quality {record.qualities[-1]:.1%}",
         },
     )
+
+
+def _found(whole: Cutter, config: Config, inputs: tuple[Artifact, ...], context: Context) -> Found:
+    from edgekd.stages import prune_latency
+
+    if config.latency_kept is None:
+        return prune_latency.Found(whole.cut(config), {}, "")
+    return prune_latency.prune(whole, config, context.task(inputs), context)
 
 
 def cutter(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Cutter:

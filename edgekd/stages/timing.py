@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from edgekd.profile.turns import Seconds, take_turns
+from edgekd.runtimes.onnxruntime import Runner
 from edgekd.stages import export_onnx
 from edgekd.stages.base import Context
 from edgekd.tasks.base import Task
@@ -14,12 +16,13 @@ from edgekd.tasks.base import Task
 
 def in_turns(modules: Sequence[Any], task: Task, context: Context) -> Seconds:
     """Return the median seconds of each turn, (modules, turns), for one row that costs what the largest costs."""
-    from edgekd.runtimes.onnxruntime import Runner
-
-    runs, row = [], task.representative()
-    for number, module in enumerate(modules):
-        path = context.scratch / f"timed-{number}.onnx"
+    paths = [context.scratch / f"timed-{number}.onnx" for number in range(len(modules))]
+    for module, path in zip(modules, paths, strict=True):
         export_onnx.write(module, task, path)
-        runner = Runner(path, context.threads)
-        runs.append(partial(runner.output, runner.feed(row)))
-    return take_turns(runs)
+    return of_files(paths, task, context)
+
+
+def of_files(paths: Sequence[Path], task: Task, context: Context) -> Seconds:
+    """The same for files that are there."""
+    row, runners = task.representative(), [Runner(path, context.threads) for path in paths]
+    return take_turns([partial(runner.output, runner.feed(row)) for runner in runners])

@@ -44,6 +44,16 @@ def predict(graph: Graph, device: Device, artifact: str, size_bytes: int) -> tup
     )
 
 
+def median_s(graph: Graph, device: Device) -> Bounds:
+    """The median latency of one inference, as :func:`predict` has it, with the same errors."""
+    return latency_s(graph, device, _clusters(graph, device), shipped())
+
+
+def can_predict(device: Device) -> bool:
+    """Whether a float ONNX file can be predicted for ``device``."""
+    return device.arch == "arm64" and device.facts.clusters is not None and "onnxruntime" in device.runtimes
+
+
 def latency_s(graph: Graph, device: Device, clusters: tuple[Cluster, ...], model: LatencyModel) -> Bounds:
     """The median latency on the biggest core, in an interval that also holds that on the second cluster."""
     first, *others = (_on_core(graph, device, cluster, model) for cluster in clusters[:2])

@@ -305,7 +305,7 @@ def test_single_weights_are_zeroed_only_where_it_is_known_that_nothing_is_gained
 
 @pytest.mark.parametrize("options", [{}, {"macs_kept": 0.5, "parameters_kept": 0.5}])
 def test_pruning_has_one_target(options: dict[str, float]) -> None:
-    with pytest.raises(ValidationError, match="expected one of macs_kept, parameters_kept, sparsity"):
+    with pytest.raises(ValidationError, match="expected one of macs_kept, parameters_kept, latency_kept, sparsity"):
         prune.Config(epochs=1, **options)
 
 
