@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,19 +64,41 @@ class Latency:
 def prune(whole: Cutter, config: Config, task: Task, context: Context) -> Found:
     """Return the largest network of those tried whose latency is at most ``latency_kept`` of the whole one's.
 
-    The share of the multiply-accumulates is found by bisection. Of several processes the first one measures.
+    The share of the multiply-accumulates is found by bisection. Of several processes the first one measures. What it
+    found is kept for a run that goes on after an interruption: another measurement might choose another network, into
+    which the checkpoint's weights wouldn't fit.
 
     Raises:
         BadInputError: none of them is fast enough.
 
     """
+    kept = context.partial / "latency.json"
+    if not processes.said(kept.is_file()):
+        seen = _searched(whole, config, task, context)
+        if processes.is_main():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.with_suffix(".partial").write_text(json.dumps(seen))
+            kept.with_suffix(".partial").replace(kept)
+        processes.wait()
+    seen = json.loads(kept.read_text())
+    return Found(
+        _cut(whole, config, seen["macs_kept"]), {"latency": seen}, f", {seen['share']:.0%} of the {seen['how']}"
+    )
+
+
+def _cut(whole: Cutter, config: Config, macs_kept: float) -> Pruned:
+    return whole.cut(config.model_copy(update={"latency_kept": None, "macs_kept": macs_kept}))
+
+
+def _searched(whole: Cutter, config: Config, task: Task, context: Context) -> dict[str, Any]:
+    """The share of the multiply-accumulates to keep, and the shares of the latency that were seen."""
     wanted = config.latency_kept or 1.0
     latency = Latency(whole.model[0], task, config.device, context) if processes.is_main() else None
     tried: dict[float, float] = {}
 
     def holds(kept: float) -> bool | None:
         try:
-            pruned = whole.cut(config.model_copy(update={"latency_kept": None, "macs_kept": kept}))
+            pruned = _cut(whole, config, kept)
         except BadInputError:  # so little can't be had
             return None
         if latency is not None:
@@ -89,8 +112,6 @@ def prune(whole: Cutter, config: Config, task: Task, context: Context) -> Found:
             f"prune: found a network with {least:.0%} of the latency at the least, expected at most {wanted:.0%}",
             "raise latency_kept, lower round_to, or use a wider student",
         )
-    pruned = whole.cut(config.model_copy(update={"latency_kept": None, "macs_kept": best}))
-    if latency is None:  # in another process, whose facts nobody keeps
-        return Found(pruned, {}, "")
-    seen = {"share": tried[best], "how": latency.how, "tried": {f"{kept:.4f}": share for kept, share in tried.items()}}
-    return Found(pruned, {"latency": seen}, f", {tried[best]:.0%} of the latency ({latency.how})")
+    how = "" if latency is None else f"latency ({latency.how})"  # in another process, where nothing is measured
+    shares = {f"{kept:.4f}": share for kept, share in tried.items()}
+    return {"macs_kept": best, "share": tried.get(best), "how": how, "tried": shares}

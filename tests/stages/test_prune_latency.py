@@ -63,6 +63,10 @@ def test_latency_is_measured_where_nothing_is_predicted(start: Artifact, context
     made = pruned(start, context, "measured", latency_kept=0.9)
     assert made.facts["latency"]["share"] <= 0.9
     assert "of the latency (measured on this host)" in made.facts["summary"]
+    config = prune.Config(epochs=2, batch_size=70, losses=LABELS_ALONE, latency_kept=0.9)
+    again = prune.run((start,), config, replace(context, partial=context.partial / "measured"))
+    assert again.facts["latency"] == made.facts["latency"], "a run that goes on prunes to what its checkpoint fits"
+    assert len(again.facts["epoch_losses"]) == 2
 
 
 def test_a_latency_that_no_network_has_is_refused(start: Artifact, context: Context) -> None:
