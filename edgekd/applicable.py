@@ -35,7 +35,7 @@ def check_steps(pipeline: Pipeline) -> None:
     """
     path, forms = pipeline.path, [each.form for each in pipeline.all_teachers]
     _check_pruning(pipeline)
-    trains = [use for use in ("distill", "prune", "finetune") if pipeline.step(use) is not None]
+    trains = [use for use in ("distill", "prune", "finetune", "qat") if pipeline.step(use) is not None]
     if "distill" not in trains and (len(forms) > 1 or forms[0] not in ("model", "encoder")):
         raise BadInputError(
             f"{path}: found no stage 'distill' and a teacher that is no torch module ({', '.join(forms)}), "
@@ -47,6 +47,7 @@ def check_steps(pipeline: Pipeline) -> None:
     student = pipeline.student
     if student is not None and student.encoder is not None and student.vocabulary == "trimmed":
         family(dimensions.facts(pipeline, student.encoder).model_type, "trimming a student's vocabulary")
+    _check_qat(pipeline)
     if pipeline.student is not None and pipeline.student.layers is not None and forms != ["encoder"]:
         raise BadInputError(f"{path}: found [student] layers, which are taken from a teacher given as encoder = '…'")
     if "finetune" in trains and not _has_labels(pipeline):
@@ -101,6 +102,29 @@ def _check_pruning(pipeline: Pipeline) -> None:
                 f"{where}: found a model whose layers share one bias for each head, expected heads that stand alone",
                 'write structures = ["neurons"], or ["layers"]',
             )
+
+
+def _check_qat(pipeline: Pipeline) -> None:
+    """Refuse a training with simulated INT8 whose result nothing would use, and its ranges where there are none."""
+    path, quantize, prune = pipeline.path, pipeline.step("quantize"), pipeline.step("prune")
+    trained = pipeline.step("qat") is not None
+    if quantize.method == "learned" and (not trained or pipeline.task in TEXTS):
+        raise BadInputError(
+            f"{path}: found quantize method = 'learned' "
+            f"{f'with {pipeline.task}' if trained else 'without the stage qat'}, expected ranges that are learned",
+            "add the stage 'qat' to a pipeline of convolutions, or leave method out",
+        )
+    if trained and quantize.mode == "weight-only":
+        raise BadInputError(
+            f"{path}: found the stage 'qat' and quantize mode = 'weight-only', expected activations in INT8 too: "
+            "it trains for those",
+            "leave the stage 'qat' or the mode out",
+        )
+    if trained and prune is not None and prune.sparsity is not None:
+        raise BadInputError(
+            f"{path}: found the stage 'qat' after prune sparsity = {prune.sparsity}, expected whole channels pruned: "
+            "it trains all weights, and would fill the zeros again"
+        )
 
 
 def _check_outputs(pipeline: Pipeline) -> None:
@@ -190,7 +214,7 @@ def check_losses(pipeline: Pipeline) -> None:
 
     """
     for step in pipeline.stages:
-        if step.use not in ("distill", "prune", "finetune"):
+        if step.use not in ("distill", "prune", "finetune", "qat"):
             continue
         try:
             _check_number(pipeline, step.config)

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     TOKENIZER = "tokenizer"  # how a text becomes token ids
     OUTPUTS = "outputs"  # a model's outputs on named rows of the data
     CALIBRATION = "calibration"  # the frozen calibration set
+    RANGES = "ranges"  # of activations, learned in training, and by what their tensors are known
     ONNX = "onnx"
     TFLITE = "tflite"
     PROFILE = "profile"  # raw measurements

@@ -21,7 +21,7 @@ from edgekd.stages.base import Context
 from edgekd.store import Product, Reading, Recipe, Store
 from edgekd.toml_file import PACKAGED
 
-SHARED = frozenset({"teacher_outputs", "distill", "prune", "finetune"})  # stages that several processes share
+SHARED = frozenset({"teacher_outputs", "distill", "prune", "finetune", "qat"})  # stages that several processes share
 PATHS = {"weights", "source"}  # options that say where something lies; its digest is another option
 
 

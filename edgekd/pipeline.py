@@ -12,7 +12,7 @@ from edgekd.data.views import AugmentConfig
 from edgekd.device import budget_limits
 from edgekd.errors import BadInputError, nearest
 from edgekd.limits import Limit
-from edgekd.stages import calibration, distill, finetune, prune
+from edgekd.stages import calibration, distill, finetune, prune, qat
 from edgekd.stages.quantizing import Granularity, Io, Method, Mode, Wanted
 from edgekd.stages.teacher_outputs import CacheConfig
 from edgekd.targets.isa import Isa
@@ -74,6 +74,7 @@ STEPS: dict[str, type[BaseModel]] = {
     "distill": distill.StepConfig,
     "prune": prune.StepConfig,
     "finetune": finetune.StepConfig,
+    "qat": qat.StepConfig,
     "export": ExportConfig,
     "quantize": QuantizeStep,
 }
@@ -194,7 +195,8 @@ def _steps(tables: Any, path: Path, text: str, task: TaskModule) -> tuple[Step, 
     if order != sorted(set(order)):
         raise BadInputError(
             f"{path}:{steps[0].line}: found the stages {', '.join(step.use for step in steps)}, "
-            f"expected each at most once and in this order: {', '.join(STEPS)}"
+            f"expected each at most once and in this order: {', '.join(STEPS)}",
+            "'qat' is the last that changes weights" if "qat" in {step.use for step in steps} else "",
         )
     for needed in ("export", "quantize"):
         if needed not in {step.use for step in steps}:

@@ -19,7 +19,7 @@ from edgekd.report.model import ArtifactRow, CheckRow, DifferenceRow, Measuremen
 from edgekd.wiring import float_names
 
 PERCENTS = (50, 90, 95, 99)
-NOT_SHOWN = frozenset({Kind.OUTPUTS, Kind.PROFILE, Kind.TABLE, Kind.KERAS})
+NOT_SHOWN = frozenset({Kind.OUTPUTS, Kind.PROFILE, Kind.TABLE, Kind.KERAS, Kind.RANGES})
 
 
 def quality_row(scores: Scores) -> QualityRow:

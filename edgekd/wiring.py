@@ -38,7 +38,7 @@ from edgekd.tasks.base import Outputs
 from edgekd.toml_file import Frozen
 
 TEXT_TASKS = ("text-classification", "text-embedding")
-TRAINING = ("distill", "prune", "finetune")
+TRAINING = ("distill", "prune", "finetune", "qat")
 LABELS_ALONE = parse([{"use": "labels"}])
 
 
@@ -73,7 +73,8 @@ def float_names(pipeline: Pipeline) -> dict[str, str]:
     {'distill': 'student_unpruned', 'prune': 'student_float'}
     """
     steps = [use for use in TRAINING if pipeline.step(use) is not None]
-    before = {"distill": "student_unpruned" if "prune" in steps else "student_distilled", "prune": "student_pruned"}
+    before = {"prune": "student_pruned", "finetune": "student_finetuned"}
+    before["distill"] = "student_unpruned" if "prune" in steps else "student_distilled"
     return {use: "student_float" if use == steps[-1] else before[use] for use in steps}
 
 
@@ -141,6 +142,8 @@ class Wiring:
             options = {**step.model_dump(exclude={"data"}), "augment": pipeline.augment}
             if use == "prune" and step.latency_kept is not None:
                 options |= self._timed()
+            if use == "qat":
+                options["granularity"] = pipeline.step("quantize").granularity
             taught = STAGES[use].Config.model_validate(options)
             if use == "prune" and step.compare is not False:
                 yield from self._race(name, taught, start)
@@ -224,14 +227,24 @@ class Wiring:
         reader = self._reader(self.final)
         calibrated = calibration.Config(samples=quantize.calibration_samples, seed=quantize.calibration_seed)
         yield Node("calibration", "calibration", calibrated, reader)
+        learned = self._learned_ranges
+        for name in learned:
+            yield Node(name, "learned_ranges", NoConfig(), (self.final, "calibration"))
         for form in self.formats:
             if self.origins.is_torch:
                 yield Node(f"teacher_{form}", f"export_{form}", NoConfig(), ("teacher", *self._reader("teacher")))
             yield Node(f"{form}_float", f"export_{form}", NoConfig(), (self.final, *reader))
-            yield Node(f"{form}_int8", f"quantize_{form}", self._int8(form, quantize), (f"{form}_float", "calibration"))
+            taken = (f"{form}_float", "calibration", *learned)
+            yield Node(f"{form}_int8", f"quantize_{form}", self._int8(form, quantize), taken)
         if self.unpruned is not None and self.formats:
             form = self.formats[0]
             yield Node(f"{form}_unpruned", f"export_{form}", NoConfig(), (self.unpruned, *self._reader(self.unpruned)))
+
+    @property
+    def _learned_ranges(self) -> tuple[str, ...]:
+        """The step that tells the quantizers which ranges were learned; transformers have none."""
+        static = self.pipeline.step("qat") is not None and self.pipeline.task not in TEXT_TASKS
+        return ("learned_ranges",) if static else ()
 
     def _int8(self, form: str, wanted: QuantizeStep) -> Frozen:
         """The quantizer's options for one format."""

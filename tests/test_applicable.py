@@ -19,6 +19,7 @@ MODEL = '[teacher]\nmodel = "tinynet:teacher"\nweights = "teacher.safetensors"\n
 DISTILL = '[[stages]]\nuse = "distill"\nepochs = 30\nbatch_size = 30\nlearning_rate = 0.1\n'
 PRUNE = '[[stages]]\nuse = "prune"\nmacs_kept = 0.5\nepochs = 1\n'
 FINETUNE = '[[stages]]\nuse = "finetune"\nepochs = 1\n'
+QAT = '[[stages]]\nuse = "qat"\nepochs = 1\n'
 EXPORT = '[[stages]]\nuse = "export"'
 INSIDE = '{ use = "relations", layers = { "blocks.0" = "blocks.1" } }'
 TEXT = encoders.PIPELINE
@@ -71,6 +72,28 @@ def test_several_teachers_teach_similarities_whatever_their_widths(folder: Path)
         (
             TEXT.replace(EXPORT, FINETUNE + EXPORT),
             "found the stage 'finetune' with text-embedding, which has no labels",
+            "",
+        ),
+        (
+            ONNX_ONLY.replace("max_drop = 0.05", 'method = "learned"'),
+            "found quantize method = 'learned' without the stage qat, expected ranges that are learned",
+            "add the stage 'qat' to a pipeline of convolutions, or leave method out",
+        ),
+        (
+            TEXT.replace(EXPORT, QAT + EXPORT).replace('use = "quantize"\n', 'use = "quantize"\nmethod = "learned"\n'),
+            "found quantize method = 'learned' with text-embedding, expected ranges that are learned",
+            "add the stage 'qat' to a pipeline of convolutions, or leave method out",
+        ),
+        (
+            ONNX_ONLY.replace(EXPORT, QAT + EXPORT).replace("max_drop = 0.05", 'mode = "weight-only"'),
+            "found the stage 'qat' and quantize mode = 'weight-only', expected activations in INT8 too",
+            "leave the stage 'qat' or the mode out",
+        ),
+        (
+            ONNX_ONLY.replace(EXPORT, QAT + EXPORT).replace(
+                "macs_kept = 0.75", "sparsity = 0.5\nacknowledge_no_speedup = true"
+            ),
+            "found the stage 'qat' after prune sparsity = 0.5, expected whole channels pruned",
             "",
         ),
         (

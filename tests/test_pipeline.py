@@ -95,8 +95,15 @@ def test_the_order_of_the_stages_is_checked(tmp_path: Path) -> None:
         read(tmp_path, text)
     assert caught.value.message == (
         f"{tmp_path / 'mine.toml'}:20: found the stages quantize, prune, export, distill, "
-        "expected each at most once and in this order: distill, prune, finetune, export, quantize"
+        "expected each at most once and in this order: distill, prune, finetune, qat, export, quantize"
     )
+
+
+def test_nothing_changes_weights_after_quantization_aware_distillation(tmp_path: Path) -> None:
+    stages = '[[stages]]\nuse = "qat"\nepochs = 1\n\n[[stages]]\nuse = "finetune"\nepochs = 1\n\n'
+    with pytest.raises(BadInputError, match="found the stages distill, prune, qat, finetune, export") as caught:
+        read(tmp_path, PIPELINE.replace('[[stages]]\nuse = "export"', stages + '[[stages]]\nuse = "export"'))
+    assert caught.value.hint == "'qat' is the last that changes weights"
 
 
 @pytest.mark.parametrize("stage", ["export", "quantize"])

@@ -15,6 +15,7 @@ from edgekd.wiring import Node, Options, Wiring, final_float, float_names
 MODEL = '[teacher]\nmodel = "tinynet:teacher"\nweights = "teacher.safetensors"\n'
 STAGE = '[[stages]]\nuse = "export"'
 FINETUNE = '[[stages]]\nuse = "finetune"\nepochs = 1\n\n'
+QAT = '[[stages]]\nuse = "qat"\nepochs = 1\n\n'
 
 
 @pytest.fixture
@@ -82,6 +83,12 @@ def test_each_training_step_takes_the_model_before_it_and_the_teachers_outputs(f
         (["prune"], FINETUNE, {"distill": "student_distilled", "finetune": "student_float"}),
         (["distill"], FINETUNE, {"prune": "student_pruned", "finetune": "student_float"}),
         (["distill", "prune"], FINETUNE, {"finetune": "student_float"}),
+        (
+            ["prune"],
+            FINETUNE + QAT,
+            {"distill": "student_distilled", "finetune": "student_finetuned", "qat": "student_float"},
+        ),
+        (["distill", "prune"], QAT, {"qat": "student_float"}),
         (["distill", "prune"], "", {}),
     ],
 )
@@ -96,7 +103,7 @@ def test_the_last_step_that_trains_gives_the_float_student(
     assert list(float_names(loaded)) == list(names)
     assert final_float(loaded) == ("student_float" if names else "teacher")
     made = inputs(wired(folder, text))
-    assert ("teacher_outputs" in made) == bool({"distill", "prune"} & names.keys())
+    assert ("teacher_outputs" in made) == bool({"distill", "prune", "qat"} & names.keys())
     assert made["onnx_float"] == (final_float(loaded),)
     first = next(iter(names.values()), None)
     if first is not None:
@@ -129,6 +136,26 @@ def test_latency_is_predicted_for_a_device_that_is_known_and_else_measured(folde
     assert configs["pixel8"]["device"]["path"] == Path("pixel8.toml"), "where it lies doesn't count"
     assert (configs["pixel8"]["machine"], configs["host"]["device"]) == ("", None)
     assert configs["host"]["machine"]
+
+
+def test_learned_ranges_go_to_both_quantizers_and_their_weights_steps_to_the_training(folder: Path) -> None:
+    text = PIPELINE.replace(STAGE, QAT + STAGE).replace("max_drop = 0.05", 'granularity = "per-tensor"')
+    made = wired(folder, text, formats=("onnx", "tflite"))
+    taken = inputs(made)
+    assert taken["student_float"] == ("student_pruned", "teacher_outputs")
+    assert taken["learned_ranges"] == ("student_float", "calibration")
+    assert [taken[f"{form}_int8"][-1] for form in ("onnx", "tflite")] == ["learned_ranges"] * 2
+    (qat,) = [node for node in made if node.stage == "qat"]
+    assert qat.config.granularity == "per-tensor"  # type: ignore[attr-defined]
+
+
+def test_a_transformer_has_no_ranges_to_hand_over(folder: Path) -> None:
+    made = wired(folder, encoders.PIPELINE.replace(STAGE, QAT + STAGE))
+    taken = inputs(made)
+    assert taken["student_float"] == ("student_distilled", "teacher_outputs", "tokenizer")
+    assert taken["onnx_int8"] == ("onnx_float", "calibration")
+    (qat,) = [node for node in made if node.stage == "qat"]
+    assert (qat.config.optimizer, qat.config.learning_rate) == ("adamw", 1e-4)  # type: ignore[attr-defined]
 
 
 def test_the_control_has_labels_alone_whether_the_teacher_is_live_or_cached(folder: Path) -> None:

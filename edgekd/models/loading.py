@@ -6,6 +6,7 @@ Nothing is ever unpickled: weights are safetensors, or a PyTorch file that ``wei
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from edgekd import dotted
+from edgekd.algorithms.ranges import Range
 from edgekd.errors import BadInputError
 
 METADATA = "edgekd"
@@ -113,23 +115,35 @@ def _replace_tensors(name: str, layer: nn.Module, state: dict[str, Tensor]) -> N
         layer.register_buffer(key, torch.empty_like(state[f"{name}.{key}"]))
 
 
-def save(module: nn.Module, spec: ModelSpec, path: Path) -> Path:
-    """Write the weights; the factory and its options stand in the file's metadata.
+def save(module: nn.Module, spec: ModelSpec, path: Path, ranges: Sequence[Range] = ()) -> Path:
+    """Write the weights; the factory and its options, and ranges that were learned, stand in the file's metadata.
 
     Under one key, since safetensors writes several in a random order, and equal models are to be equal files.
     """
-    metadata = {METADATA: json.dumps({"factory": spec.factory, "options": spec.options}, sort_keys=True)}
+    about = {"factory": spec.factory, "options": spec.options} | ({"ranges": ranges} if ranges else {})
+    metadata = {METADATA: json.dumps(about, sort_keys=True)}
     save_file({key: value.contiguous() for key, value in module.state_dict().items()}, path, metadata)
     return path
 
 
 def load(path: Path) -> tuple[nn.Module, ModelSpec]:
     """Load what ``save`` wrote, in evaluation mode."""
-    with safe_open(path, "pt") as file:
-        spec = ModelSpec(**json.loads(file.metadata()[METADATA]))
+    about = _about(path)
+    spec = ModelSpec(about["factory"], about["options"])
     module, state = build(spec, str(path)), read_weights(path, str(path))
     fit_shapes(module, state)  # our own file: its layers may have been pruned
     return load_into(module, state, str(path)).eval(), spec
+
+
+def learned_ranges(path: Path) -> list[Range]:
+    """The ranges of activations that were learned with the weights that ``save`` wrote, by site; none for most."""
+    return [(low, high) for low, high in _about(path).get("ranges", ())]
+
+
+def _about(path: Path) -> dict[str, Any]:
+    with safe_open(path, "pt") as file:
+        found: dict[str, Any] = json.loads(file.metadata()[METADATA])
+    return found
 
 
 def channels_last(module: nn.Module) -> nn.Module:

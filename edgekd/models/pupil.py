@@ -36,11 +36,20 @@ class Lesson:
 
 
 class Pupil(nn.Module):
-    """Calling it with a batch and the progress of the training gives the loss."""
+    """Calling it with a batch and the progress of the training gives the loss.
 
-    def __init__(self, student: nn.Module, losses: Sequence[Loss], teacher: nn.Module | None = None) -> None:
+    ``simulation`` changes how the student runs, and what it learns is trained too.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        losses: Sequence[Loss],
+        teacher: nn.Module | None = None,
+        simulation: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.student, self.losses = student, tuple(losses)
+        self.student, self.losses, self.simulation = student, tuple(losses), simulation
         self._teacher = [] if teacher is None else [teacher.eval()]  # in a list: it is no part of what is trained
         self._pairs = {need: pairs(losses, need) for need in LIVE}
         self.terms: nn.Module | None = None

@@ -65,15 +65,23 @@ def observe_halves(source: Path, rows: Arrays) -> tuple[Histograms, Histograms]:
     """
     import onnx
 
+    names = _quantizable(onnx.load(source))
+    try:
+        return halves(names, quantizable(source, rows))
+    except ValueError as error:
+        raise StageError(f"{source}: {error}", "look at the calibration rows that lead there") from error
+
+
+def quantizable(source: Path, rows: Arrays) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """What each tensor of the float file that can be quantized holds, inputs too, for each row in turn."""
+    import onnx
+
     model = onnx.load(source)
     names = _quantizable(model)
     with TemporaryDirectory() as folder:
         watched = Path(folder) / source.name
         onnx.save(_watched(model, names), watched)
-        try:
-            return halves(names, Watcher(watched, 1).tensors(names, rows))
-        except ValueError as error:
-            raise StageError(f"{source}: {error}", "look at the calibration rows that lead there") from error
+        yield from Watcher(watched, 1).tensors(names, rows)
 
 
 def quantize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from edgekd.artifact import Artifact, Kind
 from edgekd.profile.measurement import Interval
 from edgekd.profile.turns import speed_up
 from edgekd.runtimes.onnxruntime import Runner
-from edgekd.stages import calibration
+from edgekd.stages import calibration, learned_ranges
 from edgekd.stages.base import Context
 from edgekd.stages.quantizing import Bench, QuantizeConfig, Recipe, choose, recipes_for
 from edgekd.store import Product
@@ -41,7 +42,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
         if MASK in rows:
             known, more = _dynamic(inputs, rows, config, context)
         else:
-            known, more = _static(source, rows, config, context)
+            known, more = _static(inputs, rows, config, context)
         recipes = recipes_for(config, [*known, _weight_only(source, config)], "onnxruntime")
         made = choose(recipes, Runner, inputs, config, context)
     return Product(made.path, {**made.facts, **more, "isa": config.isa})
@@ -84,7 +85,9 @@ def _fusion(inputs: tuple[Artifact, ...], config: Config, context: Context) -> I
     return speed_up(*bench.time(paths.values()))
 
 
-def _static(source: Path, rows: Arrays, config: Config, context: Context) -> tuple[list[Recipe], dict[str, Any]]:
+def _static(
+    inputs: Sequence[Artifact], rows: Arrays, config: Config, context: Context
+) -> tuple[list[Recipe], dict[str, Any]]:
     from edgekd.quantizers import onnx_static, sensitivity
     from edgekd.quantizers.onnx_layers import OnnxLayers
     from edgekd.stages.static_recipes import Format, Source, Static
@@ -94,10 +97,11 @@ def _static(source: Path, rows: Arrays, config: Config, context: Context) -> tup
         onnx_static.quantize(source, target, ranges, isa=isa, per_channel=per_channel, keep_float=keep_float)
 
     prepared = context.scratch / "prepared.onnx"
-    onnx_static.prepare(source, prepared)
+    onnx_static.prepare(inputs[0].path, prepared)
+    learned, facts = learned_ranges.found(inputs, rows, partial(onnx_static.quantizable, prepared))
     form = Format(onnx_static.observe_halves, write, sensitivity.of_onnx, OnnxLayers)
-    static = Static(Source(prepared, rows, form), config)
-    return static.recipes(), {"left_float": onnx_static.left_float(prepared), **static.facts()}
+    static = Static(Source(prepared, rows, form, learned), config)
+    return static.recipes(), {"left_float": onnx_static.left_float(prepared), **static.facts(), **facts}
 
 
 def _weight_only(source: Path, config: Config) -> Recipe:

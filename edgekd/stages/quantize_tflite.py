@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -11,7 +12,7 @@ from edgekd.algorithms.ranges import Range
 from edgekd.artifact import Artifact, Kind
 from edgekd.errors import BadInputError
 from edgekd.runtimes.tflite import Runner
-from edgekd.stages import calibration
+from edgekd.stages import calibration, learned_ranges
 from edgekd.stages.base import Context
 from edgekd.stages.quantizing import Io, QuantizeConfig, Recipe, choose, recipes_for
 from edgekd.store import Product
@@ -42,13 +43,15 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
         if MASK in rows:
             known = [_smoothed(source, rows, config), _by_weights("dynamic", source, config)]
         else:
-            known, facts = _static(source, rows, config, context)
+            known, facts = _static(inputs, rows, config, context)
         recipes = recipes_for(config, [*known, _by_weights("weight-only", source, config)], "tflite")
         made = choose(recipes, Runner, inputs, config, context)
     return Product(made.path, {**made.facts, **facts, "ends": scale_and_zero_point(made.path)})
 
 
-def _static(source: Path, rows: Arrays, config: Config, context: Context) -> tuple[list[Recipe], dict[str, Any]]:
+def _static(
+    inputs: Sequence[Artifact], rows: Arrays, config: Config, context: Context
+) -> tuple[list[Recipe], dict[str, Any]]:
     from edgekd.quantizers import sensitivity, tflite_static
     from edgekd.quantizers.tflite_layers import TfliteLayers
     from edgekd.stages.static_recipes import Format, Source, Static
@@ -57,9 +60,11 @@ def _static(source: Path, rows: Arrays, config: Config, context: Context) -> tup
         per_channel = config.granularity == "per-channel"
         tflite_static.quantize(source, target, ranges, per_channel=per_channel, keep_float=keep_float, io=config.io)
 
+    source = Path(copyfile(inputs[0].path, context.scratch / "float.tflite"))
+    learned, facts = learned_ranges.found(inputs, rows, partial(tflite_static.tensors, source))
     form = Format(tflite_static.observe_halves, write, sensitivity.of_tflite, TfliteLayers)
-    static = Static(Source(Path(copyfile(source, context.scratch / "float.tflite")), rows, form), config)
-    return static.recipes(), {"left_float": tflite_static.left_float(source), **static.facts()}
+    static = Static(Source(source, rows, form, learned), config)
+    return static.recipes(), {"left_float": tflite_static.left_float(source), **static.facts(), **facts}
 
 
 def _smoothed(source: Path, rows: Arrays, config: Config) -> Recipe:

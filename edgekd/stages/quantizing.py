@@ -29,7 +29,7 @@ from edgekd.toml_file import Frozen
 
 Granularity = Literal["per-channel", "per-tensor"]
 Mode = Literal["auto", "static", "dynamic", "weight-only"]
-Method = Literal["auto", "min-max", "percentile", "entropy", "mse", "dynamic", "smoothed", "weight-only"]
+Method = Literal["auto", "min-max", "percentile", "entropy", "mse", "learned", "dynamic", "smoothed", "weight-only"]
 Io = Literal["float", "int8", "uint8"]
 Wanted = Literal["auto", True, False]  # 'auto': tried, and kept where it comes closer to float
 Runner = Callable[..., Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,17 @@ class Format:
 
 @dataclass(frozen=True)
 class Source:
-    """A float file, and the rows that set its ranges and biases."""
+    """A float file, the rows that set its ranges and biases, and the ranges that its tensors learned in training."""
 
     path: Path
     rows: Arrays
     form: Format
+    learned: Mapping[str, Range] = field(default_factory=dict)
 
     @cached_property
     def observed(self) -> Observed:
         """What its tensors hold."""
-        return Observed.of(*self.form.halves(self.path, self.rows))
+        return replace(Observed.of(*self.form.halves(self.path, self.rows)), learned=self.learned)
 
     @cached_property
     def neighbours(self) -> Neighbours:
@@ -86,19 +87,21 @@ class Static:
     def recipes(self) -> list[Recipe]:
         """One for each way to set ranges, with the steps that the pipeline wants anyway."""
         always = tuple(step for step, wanted in self._wanted.items() if wanted is True)
-        return [self._recipe(method, always) for method in Observed.METHODS]
+        return [self._recipe(method, always) for method in self.source.observed.methods(self.config.method)]
 
     def facts(self) -> dict[str, Any]:
         """Tensors whose range few rows decide, and of which layers weights can be equalized."""
         found: dict[str, Any] = {"unstable": self.source.observed.unstable()}
-        if self.config.equalize:
+        if self.config.equalize and not self.source.learned:
             neighbours = self.source.neighbours
             found["equalization"] = {"pairs": len(neighbours.pairs), "left": neighbours.left}
         return found
 
     @cached_property
     def _wanted(self) -> dict[str, Wanted]:
-        """The steps that there can be, in their order."""
+        """The steps that there can be, in their order: none where weights and ranges were trained for each other."""
+        if self.source.learned:
+            return {}
         equalize = self.config.equalize if self.config.equalize and self.source.neighbours.pairs else False
         return {EQUALIZED: equalize, CORRECTED: self.config.correct_bias}
 

@@ -89,9 +89,11 @@ class Material:
 
 
 def teach(
-    module: Any, inputs: Sequence[Artifact], config: ViewsConfig, context: Context
+    module: Any, inputs: Sequence[Artifact], config: ViewsConfig, context: Context, simulation: Any = None
 ) -> tuple[Record, tuple[str, ...]]:
     """Train ``module`` in place on what ``inputs`` hold: the teacher's outputs or the teacher, and tokenizers.
+
+    ``simulation``, a torch module, has changed how ``module`` runs; its parameters are trained with it.
 
     Returns the record of the training, and the task's notes on the rows that were read for it.
     """
@@ -99,7 +101,7 @@ def teach(
     from edgekd.models import pupil
     from edgekd.models.running import outputs_of
 
-    learner, material = _learner(module, inputs, config, context)
+    learner, material = _learner(module, inputs, config, context, simulation)
     pupil.freeze(learner.student, config.freeze)
     task, kept, fit = material.task, material.rows.selection, material.rows.fit
     lengths, selection = task.lengths("train", fit), material.selection()
@@ -134,7 +136,9 @@ def losses_of(
         yield learner(material.lesson(positions[start : start + size], 0), 0.0)
 
 
-def _learner(module: Any, inputs: Sequence[Artifact], config: ViewsConfig, context: Context) -> tuple[Pupil, Material]:
+def _learner(
+    module: Any, inputs: Sequence[Artifact], config: ViewsConfig, context: Context, simulation: Any = None
+) -> tuple[Pupil, Material]:
     """The student with its losses, which fit what there is to learn from."""
     import torch
 
@@ -150,7 +154,7 @@ def _learner(module: Any, inputs: Sequence[Artifact], config: ViewsConfig, conte
             "train so few rows with one process",
         )
     student = loading.channels_last(module)
-    learner = pupil.Pupil(student.eval(), config.losses, getattr(material.teacher, "module", None))
+    learner = pupil.Pupil(student.eval(), config.losses, getattr(material.teacher, "module", None), simulation)
     learner.prepare(material.lesson(np.arange(min(2 * processes.world(), len(fit))), 0))
     return learner, material
 

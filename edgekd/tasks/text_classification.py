@@ -21,7 +21,12 @@ NAME: Final = "text-classification"
 OUTPUTS = Outputs.LOGITS
 TEACHING = {"optimizer": "adamw", "learning_rate": 5e-4, "weight_decay": 0.01, "batch_size": 32}
 FINETUNING = {**TEACHING, "learning_rate": 1e-4, "losses": [{"use": "labels"}]}
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {"distill": TEACHING, "prune": TEACHING, "finetune": FINETUNING}
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "distill": TEACHING,
+    "prune": TEACHING,
+    "finetune": FINETUNING,
+    "qat": {**TEACHING, "learning_rate": 1e-4},
+}
 DataConfig = TextDataConfig
 
 

@@ -25,7 +25,11 @@ TEACHING = {
     "weight_decay": 0.01,
     "batch_size": 64,
 }
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {"distill": TEACHING, "prune": TEACHING}
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "distill": TEACHING,
+    "prune": TEACHING,
+    "qat": {**TEACHING, "learning_rate": 1e-4},
+}
 DataConfig = TextDataConfig
 
 

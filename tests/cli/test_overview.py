@@ -37,10 +37,11 @@ STAGES = """\
 distill    Train the student on the teacher's cached logits and on the labels.
 prune      Take channels, neurons, heads or layers out, then recover by distillation (epochs and what follows are its).
 finetune   Train on the labels alone, of the pipeline's data or of data of its own.
+qat        Train with simulated INT8, as the last step that changes weights; the ranges learned are those exported.
 export     Write the float student, and the teacher to compare with, in the formats that are shipped.
 quantize   Make INT8 of each format with its own runtime's quantizer.
 """
-METHODS = ["auto", "min-max", "percentile", "entropy", "mse", "dynamic", "smoothed", "weight-only"]
+METHODS = ["auto", "min-max", "percentile", "entropy", "mse", "learned", "dynamic", "smoothed", "weight-only"]
 QUANTIZE = f"""\
 [[stages]]
 use = "quantize"
@@ -227,7 +228,7 @@ def test_a_stage_that_learns_from_a_teacher_shows_every_loss_with_its_options(na
 
 def test_an_unknown_stage_is_refused_with_the_nearest(folder: Workshop) -> None:
     ran = folder.run("stages", "show", "quantise")
-    assert (ran.code, ran.err) == (2, "error: found no stage 'quantise'\nhint: did you mean 'quantize'?\n")
+    assert (ran.code, ran.err) == (2, "error: found no stage 'quantise'\nhint: did you mean 'quantize' or 'qat'?\n")
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "small_start": ({"round_to": 4}, {"structures": ["channels"]}),
     "race": ({"keep_winner": True, "machine": "m"}, {"max_drop": 2}),
     "finetune": ({**TEACHING, "losses": [{"use": "labels"}]}, {"losses": [{"use": "labls"}]}),
+    "qat": ({**TEACHING, "granularity": "per-tensor"}, {"precision": "bfloat16"}),
+    "learned_ranges": ({}, {"rows": 4}),
     "export_onnx": ({}, {"opset": 18}),
     "export_tflite": ({}, {"opset": 18}),
     "calibration": ({"samples": 16}, {"samples": 15}),
