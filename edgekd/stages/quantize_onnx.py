@@ -20,7 +20,7 @@ from edgekd.store import Product
 from edgekd.targets.isa import Isa, host_isa
 from edgekd.tasks.base import MASK, Arrays
 
-VERSION = 5
+VERSION = 4
 CONSUMES = ((Kind.ONNX,), (Kind.CALIBRATION,))
 PRODUCES = Kind.ONNX
 LIBRARIES = ("onnx", "onnxruntime", "numpy")

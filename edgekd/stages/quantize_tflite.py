@@ -19,7 +19,7 @@ from edgekd.store import Product
 from edgekd.targets.isa import Isa
 from edgekd.tasks.base import MASK, Arrays
 
-VERSION = 5
+VERSION = 4
 CONSUMES = ((Kind.TFLITE,), (Kind.CALIBRATION,))
 PRODUCES = Kind.TFLITE
 LIBRARIES = ("litert-quantizer", "ai-edge-litert", "numpy")

@@ -89,8 +89,11 @@ def test_an_onnx_file_with_a_fixed_batch_is_a_black_box_that_teaches_and_is_time
     shop: Workshop, weights: Path
 ) -> None:
     write_onnx(shop.folder / "other.onnx", weights, batch=1, softmax=True)
-    report = build(shop, "onnx", 'onnx = "other.onnx"')
+    qat = '[[stages]]\nuse = "qat"\nepochs = 2\nbatch_size = 30\n\n'
+    export = '[[stages]]\nuse = "export"'
+    report = build(shop, "onnx", 'onnx = "other.onnx"', SHORT.replace(export, qat + export))
     assert learned(report)
+    _is_quantized_by_learned_ranges(report)
     labels, found = tiny.data().test.labels, outputs(weights, "test").argmax(1)
     assert report["quality"]["teacher"]["value"] == pytest.approx((found == labels).mean())
     (latency,) = [
@@ -101,6 +104,13 @@ def test_an_onnx_file_with_a_fixed_batch_is_a_black_box_that_teaches_and_is_time
     (row,) = [row for row in report["artifacts"] if row["kind"] == "teacher_onnx"]
     assert row["size_bytes"] == (shop.folder / "other.onnx").stat().st_size
     assert any("than the float teacher" in note for note in report["notes"])
+
+
+def _is_quantized_by_learned_ranges(report: dict[str, Any]) -> None:
+    assert {"student_distilled", "student_float", "onnx_int8"} <= report["quality"].keys()
+    assert [(row["name"], row["chosen"]) for row in report["candidates"]] == [("learned", True)]
+    (file,) = [row for row in report["artifacts"] if row["kind"] == "onnx_int8"]
+    assert file["facts"]["learned"] == {"ranges": 5, "exported": 5, "tensors": 5}
 
 
 def test_several_teachers_teach_the_mean_of_their_logits_by_weight(shop: Workshop, weights: Path) -> None:

@@ -27,12 +27,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 @pytest.fixture(scope="module")
 def classification(shop: Workshop) -> Built:
-    """A teacher that is fine-tuned in the same build, and a student that is, on other texts, after distilling."""
+    """A teacher that is fine-tuned in the same build, and a student that is, on other texts, then trained in INT8."""
     phrases.write_jsonl(shop.folder / "domain.jsonl", ["about", "about what"], DOMAIN)
     columns = 'columns = { text = "about", label = "about what" }'
     data = f'data = {{ use = "table", train = "domain.jsonl", {columns}, selection = 10 }}'
     text = phrases.CLASSIFICATION.replace('use = "finetune"\n', f'use = "finetune"\n{data}\n')
-    return built(shop, "classification", text, "--control")
+    export = '[[stages]]\nuse = "export"'
+    qat = '[[stages]]\nuse = "qat"\nepochs = 2\nbatch_size = 20\n\n'
+    return built(shop, "classification", text.replace(export, qat + export), "--control")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,8 @@ def test_a_teacher_is_fine_tuned_before_it_teaches(classification: Built) -> Non
 def test_a_classifier_is_scored_beside_its_control_and_every_stage_of_its_making(classification: Built) -> None:
     report = classification.report
     assert (report["metric"], report["item"]) == ("accuracy", "text")
-    made = {"student_start", "control", "student_distilled", "student_float", "onnx_float", "onnx_int8"}
+    students = {"student_start", "student_distilled", "student_finetuned", "student_float"}
+    made = {*students, "control", "onnx_float", "onnx_int8"}
     assert report["quality"].keys() == {"teacher", "tfidf"} | made
     row = difference(classification, "student_distilled", "control")
     taught, control = (report["quality"][name]["value"] for name in ("student_distilled", "control"))
@@ -112,6 +115,16 @@ def test_tfidf_classifies_under_shift_what_the_models_do(classification: Built) 
     assert found.keys() == doses["onnx_int8"].keys()
     assert found["", 0] == found["upper case", 1.0] > 0.9, "the class's word stands in each text"
     assert found["truncation", 0.25] < found["", 0]
+
+
+def test_a_transformer_learns_with_dynamic_int8_and_has_no_ranges_to_hand_over(classification: Built) -> None:
+    steps = {step["name"] for step in classification.report["steps"]}
+    assert {"student_finetuned", "student_float"} <= steps
+    assert "learned_ranges" not in steps
+    candidates = {row["name"] for row in classification.report["candidates"]}
+    assert {"smoothed", "dynamic"} <= candidates
+    assert "learned" not in candidates
+    assert "in simulated INT8, 2 epochs\n" in classification.ran.err
 
 
 def test_a_temperature_is_fitted_after_quantization_alone(classification: Built) -> None:

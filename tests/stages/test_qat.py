@@ -22,7 +22,7 @@ from edgekd.models import loading
 from edgekd.models.loading import ModelSpec
 from edgekd.quantizers import onnx_static, tflite_static
 from edgekd.runtimes import for_file
-from edgekd.stages import STAGES, calibration, learned_ranges
+from edgekd.stages import STAGES, calibration, learned_ranges, qat
 from edgekd.stages.base import Context
 from edgekd.store import Product
 from edgekd.tasks import TaskData
@@ -207,10 +207,22 @@ def test_other_methods_stand_beside_the_learned_ranges_only_where_one_is_named(
     assert list(named.facts["candidates"]) == ["mse"]
 
 
-def test_training_again_gives_the_same_weights_and_ranges(extreme: Artifact, outputs: Artifact, run: Run) -> None:
-    first, second = (run("qat", extreme, outputs, name=name, epochs=1, batch_size=30) for name in ("one", "other"))
-    assert first.path.read_bytes() == second.path.read_bytes()
-    assert loading.learned_ranges(first.path) == loading.learned_ranges(second.path)
+def test_an_interrupted_training_goes_on_to_the_same_weights_and_ranges(
+    extreme: Artifact, outputs: Artifact, run: Run, context: Context
+) -> None:
+    def interrupt(done: int, total: int, _text: str) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    options = {"epochs": 2, "batch_size": 30}
+    whole = run("qat", extreme, outputs, name="whole", **options)
+    (context.scratch / "halves").mkdir()
+    broken = replace(context, scratch=context.scratch / "halves", progressed=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        qat.run((extreme, outputs), qat.Config(**options), broken)
+    assert torch.load(broken.partial / "checkpoint.pt", weights_only=True)["model"]["simulation.ends"].any()
+    made = qat.run((extreme, outputs), qat.Config(**options), replace(broken, progressed=lambda *_: None))
+    assert made.path.read_bytes() == whole.path.read_bytes()
 
 
 def test_a_file_without_learned_ranges_is_as_it_always_was(extreme: Artifact, frozen: Artifact, run: Run) -> None:
