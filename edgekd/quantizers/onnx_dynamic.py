@@ -42,11 +42,10 @@ def quantize(source: Path, target: Path, isa: str, keep_float: Collection[str] =
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with TemporaryDirectory(dir=target.parent) as folder:
-        rewritten = Path(folder) / "fused.onnx"
-        if fused:
-            fuse(source, rewritten)
+        rewritten = Path(folder) / "rewritten.onnx"
+        (fuse if fused else _without_shapes)(source, rewritten)
         quantize_dynamic(
-            rewritten if fused else source,
+            rewritten,
             target,
             op_types_to_quantize=sorted({"MatMul"} - set(keep_float)),
             nodes_to_exclude=sorted(keep_float),
@@ -60,6 +59,15 @@ def quantize(source: Path, target: Path, isa: str, keep_float: Collection[str] =
         if not {"Gather", node.name} & set(keep_float):
             _quantize_table(editor, node)
     editor.save(target)
+
+
+def _without_shapes(source: Path, target: Path) -> None:
+    """Copy a file without the shapes that it notes: onnxruntime turns a Gemm's weights around and then finds others."""
+    import onnx
+
+    model = onnx.load(source)
+    del model.graph.value_info[:]
+    onnx.save(model, target)
 
 
 def _quantize_table(editor: Editor, gather: Any) -> None:

@@ -175,7 +175,7 @@ def test_a_folder_with_images_of_different_sizes(workshop: Workshop) -> None:
     workshop.pipeline("tiny", ONNX_ONLY.replace('"tiny:data"', '"folder"\npath = "."'))
     message, hint = refusal(workshop.run(*BUILD))
     assert message == "train/b/1.png: found an image of 13x13, expected 12x12 as in train/a/1.png"
-    assert hint == "resize the images to one size first"
+    assert hint == "write image_size = 224, or [HEIGHT, WIDTH], in [data]: all are then brought to that size"
 
 
 class Trap:
