@@ -225,7 +225,7 @@ def test_the_trimmed_pipeline_is_the_shipped_one_but_for_its_vocabulary(part: An
     trimmed = pipeline.load(part("minilm")._trimmed(tmp_path))
     shipped = pipeline.load("minilm-search")
     assert trimmed.student is not None
-    assert trimmed.student.vocabulary == "trimmed"
+    assert trimmed.student.vocabulary == "merged"
     for name in ("task", "seed", "data", "teacher", "teacher_outputs", "parity", "budget"):
         assert getattr(trimmed, name) == getattr(shipped, name)
     assert [(step.use, step.config) for step in trimmed.stages] == [(step.use, step.config) for step in shipped.stages]

@@ -47,7 +47,7 @@ def test_every_task_says_what_a_pipeline_needs_to_know(name: str) -> None:
     task = named(name)
     assert task is not None
     assert name == task.NAME
-    assert set(task.DEFAULTS) <= {"distill", "prune", "finetune"}
+    assert set(task.DEFAULTS) <= {"distill", "prune", "finetune", "qat"}
     assert task.DataConfig.model_config["frozen"]
     assert task.DataConfig.__doc__
 
