@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +13,7 @@ import numpy as np
 import phrases
 import pytest
 from scipy import stats
-from workshop import Ran
+from workshop import Ran, run_script
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -29,15 +26,7 @@ def part(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def run(folder: Path, *arguments: str) -> Ran:
-    done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "distillation.py"), *arguments],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return run_script(BENCHMARKS / "distillation.py", folder, *arguments)
 
 
 def test_help_names_every_part(tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 import zlib
 from importlib import import_module
@@ -13,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from workshop import Ran
+from workshop import Ran, run_script
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 TURNS = np.linspace(0.99, 1.01, 15)  # of one file: times that vary by a percent
@@ -49,15 +47,7 @@ def measured(part: Any) -> Any:
 
 
 def run(folder: Path, *arguments: str) -> Ran:
-    done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "quantization.py"), *arguments],
-        cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return run_script(BENCHMARKS / "quantization.py", folder, *arguments)
 
 
 def test_help_names_every_model_and_part(tmp_path: Path) -> None:

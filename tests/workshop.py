@@ -78,6 +78,19 @@ class Ran:
     err: str
 
 
+def run_script(script: Path, folder: Path, *arguments: str) -> Ran:
+    """Run a script that lies beside the package, with one thread."""
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
 @dataclass(frozen=True)
 class Workshop:
     """A working folder with tiny.py, tinynet.py, the teacher's weights and pipelines, in which edgekd is started."""

@@ -9,15 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class SharedRows(nn.Module):
+class SharedRows(nn.Embedding):
     """Token ids (…) into vectors (…, D): ``index`` (V,) says which row of ``weight`` (rows, D) a token has."""
 
     index: Tensor
 
     def __init__(self, tokens: int, rows: int, width: int) -> None:
-        super().__init__()
+        super().__init__(rows, width)
         self.register_buffer("index", torch.zeros(tokens, dtype=torch.int32))
-        self.weight = nn.Parameter(torch.empty(rows, width))
 
     def forward(self, ids: Tensor) -> Tensor:
         places = self.index.index_select(0, ids.flatten()).reshape(ids.shape)  # in ONNX one Gather

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgekd.algorithms.pruning import Wish, multiply_accumulates, prune_channels
 from edgekd.models.running import tensors
-from edgekd.stages.pruning import Pruned, refuse_too_many, target
+from edgekd.stages.pruning import TAYLOR_ROWS, Pruned, refuse_too_many, target
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from edgekd.stages.base import Context
     from edgekd.stages.prune import Config
     from edgekd.tasks.base import Task
-
-TAYLOR_ROWS = 512
 
 
 class Channels:
@@ -41,7 +39,7 @@ class Channels:
     def cut(self, config: Config) -> Pruned:
         """Take the least important channels out."""
         (kept, of), equal = target(config), config.ratios == "equal"
-        wish = Wish(kept, "macs" if of == "macs" else "parameters", config.round_to, config.importance, equal)
+        wish = Wish(kept, of, config.round_to, config.importance, equal)
         module = copy.deepcopy(self.model[0])
         before, after = prune_channels(module, self.example, wish, self._rows)
         reason = f"no channel can go without breaking groups of {config.round_to}"

@@ -11,7 +11,7 @@ from edgekd.errors import BadInputError
 from edgekd.models.encoder_parts import Importance, Parts, Shape, by_magnitude, by_taylor
 from edgekd.models.encoder_pruning import KINDS, Wish, prune, work
 from edgekd.models.running import tensors
-from edgekd.stages.pruning import Pruned, refuse_too_many, target
+from edgekd.stages.pruning import TAYLOR_ROWS, Pruned, refuse_too_many, target
 from edgekd.stages.teaching import losses_of
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from edgekd.stages.base import Context
     from edgekd.stages.prune import Config
     from edgekd.tasks.base import Task
-
-TAYLOR_ROWS = 512
 
 
 class Encoders:
@@ -60,7 +58,7 @@ class Encoders:
         kept, of = target(config)
         wish = Wish(
             kept,
-            "macs" if of == "macs" else "parameters",
+            of,
             config.structures or KINDS,
             config.round_to,
             config.ratios == "equal",

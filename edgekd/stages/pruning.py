@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from edgekd.errors import BadInputError
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from edgekd.models.loading import ModelSpec
     from edgekd.stages.prune import Config
 
-NOUNS = {"macs": "multiply-accumulates", "parameters": "parameters"}
+Of = Literal["macs", "parameters"]
+TAYLOR_ROWS = 512  # training rows from which importance is told
+NOUNS: dict[Of, str] = {"macs": "multiply-accumulates", "parameters": "parameters"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Cutter(Protocol):
         """
 
 
-def target(config: Config) -> tuple[float, str]:
+def target(config: Config) -> tuple[float, Of]:
     """The share that is to stay, and of what: 'macs' or 'parameters'."""
     return (config.macs_kept, "macs") if config.macs_kept is not None else (config.parameters_kept or 1.0, "parameters")
 

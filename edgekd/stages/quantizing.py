@@ -61,9 +61,7 @@ class Recipe:
     build: Build
     order: Order | None = None  # of what it quantized, by how much is lost: these can return to float
     last_resort: bool = False  # tried where all others lose too much
-    further: Mapping[str, Callable[[], Recipe]] = field(
-        default_factory=dict
-    )  # the same with one step more, by its name
+    further: Mapping[str, Callable[[], Recipe]] = field(default_factory=dict)  # with one step more, by its name
 
     @property
     def method(self) -> str:

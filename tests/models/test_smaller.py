@@ -13,6 +13,7 @@ from edgekd.data.tokens import Encoded, Tokenizer
 from edgekd.data.vocabulary import trim
 from edgekd.errors import BadInputError
 from edgekd.models import loading
+from edgekd.models.encoder_pruning import parameters
 from edgekd.models.encoder_source import from_folder
 from edgekd.models.families import backbone_of, family
 from edgekd.models.heads import pca_head
@@ -90,6 +91,7 @@ def test_tokens_that_are_not_used_share_the_row_of_the_nearest_that_is(tmp_path:
     table[gone] = 2 * table[seen]
     student, made = smaller(module, spec, Sizes(used=used))
     assert made.options["rows"] == len(used) < len(table)
+    assert parameters(student) == parameters(module), "embeddings count apart, shared ones too"
     assert torch.equal(outputs(student, encoded), outputs(module, encoded))
     kept, _ = loading.load(loading.save(student, made, tmp_path / "student.safetensors"))
     ids = torch.from_numpy(encoded.batch([0])["input_ids"])
