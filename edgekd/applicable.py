@@ -19,7 +19,7 @@ from edgekd.pipeline import Pipeline
 from edgekd.readers import TEXTS, Readers
 from edgekd.stages import prune
 from edgekd.stages.teaching import TeachingConfig
-from edgekd.tasks import DOMAINS, TASKS, TaskData, outputs_of
+from edgekd.tasks import DOMAINS, TASKS, TaskData, image_classification, outputs_of
 from edgekd.tasks.base import Outputs
 
 INSIDE = frozenset({Need.STATES, Need.ATTENTION})
@@ -55,19 +55,43 @@ def check_steps(pipeline: Pipeline) -> None:
     if pipeline.step("quantize").temperature and not _has_labels(pipeline):
         raise BadInputError(f"{path}: found quantize temperature with {pipeline.task}, which has no probabilities")
     _check_static(pipeline)
+    if pipeline.bundle.preprocessing == "in_graph":
+        _check_in_graph(pipeline)
+
+
+def _check_in_graph(pipeline: Pipeline) -> None:
+    """Refuse preprocessing inside a file that can't have it."""
+    where = pipeline.where("bundle", "preprocessing")
+    if pipeline.task != "image-classification":
+        raise BadInputError(f"{where}: found preprocessing = 'in_graph' with {pipeline.task}, expected images")
+    if "onnx" not in pipeline.step("export").formats:
+        raise BadInputError(f"{where}: found preprocessing = 'in_graph' and no ONNX file, which alone can have it")
 
 
 def _check_static(pipeline: Pipeline) -> None:
-    """Refuse steps before static INT8 where there is none."""
+    """Refuse steps before INT8, and whole numbers at a file's ends, where there are none."""
     step = pipeline.step("quantize")
     without = step.mode if step.mode in ("dynamic", "weight-only") else pipeline.task if pipeline.task in TEXTS else ""
     for option in ("equalize", "correct_bias"):
         if getattr(step, option) is True and without:
             raise BadInputError(
-                f"{pipeline.path}: found quantize {option} = true with {without}, expected static INT8, "
-                "which images are quantized to",
+                f"{pipeline.path}: found quantize {option} = true with {without}, expected static INT8 of images",
                 "leave it out",
             )
+    without = (
+        step.mode if step.mode == "weight-only" else pipeline.task if pipeline.task == image_classification.NAME else ""
+    )
+    if step.smooth is True and without:
+        raise BadInputError(
+            f"{pipeline.path}: found quantize smooth = true with {without}, expected static or dynamic INT8 of texts",
+            "leave it out",
+        )
+    if step.io != "float" and pipeline.task in TEXTS:
+        raise BadInputError(
+            f"{pipeline.path}: found quantize io = {step.io!r} with {pipeline.task}, expected 'float': a text encoder "
+            "takes token ids, and its last operators stay float",
+            "leave it out",
+        )
 
 
 def _check_pruning(pipeline: Pipeline) -> None:

@@ -22,6 +22,8 @@ class Kind(StrEnum):
     ONNX = "onnx"
     TFLITE = "tflite"
     PROFILE = "profile"  # raw measurements
+    EMULATED = "emulated"  # how golden vectors did on an emulated processor
+    GOLDEN = "golden"  # what an app needs of the model files: themselves with metadata, golden vectors, labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from edgekd import units
 from edgekd.errors import BadInputError
 from edgekd.limits import Limit, parse_rule
+from edgekd.reach import Reach
 from edgekd.toml_file import Frozen, line_of, read, resolve, validate
 
 
@@ -23,6 +24,7 @@ def not_blank(text: str) -> str:
 Value = TypeVar("Value")
 Source = Annotated[str, AfterValidator(not_blank)]
 Runtime = Literal["onnxruntime", "tflite"]
+LIKE = ("like", "extends")
 
 
 def _quantity(dimension: str) -> BeforeValidator:
@@ -86,10 +88,11 @@ class Device(Frozen):
 
     name: str
     title: str
-    arch: Literal["arm64", "x86_64", "this"]
+    arch: Literal["arm64", "x86_64", "wasm", "this"]
     runtimes: tuple[Runtime, ...]
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     facts: Facts = Facts()
+    reach: Reach | None = None
     notes: tuple[str, ...] = ()
     budget: Annotated[dict[str, str], Field(default_factory=dict)]
     path: Path
@@ -115,15 +118,59 @@ class Device(Frozen):
 def load(name: str) -> Device:
     """Load the device ``name``: a path, ./devices/NAME.toml or a packaged one.
 
+    A file with ``like`` (or ``extends``, which is the same) has all keys, tables and single facts of another device
+    that it doesn't have itself.
+
     Raises:
-        BadInputError: unknown device, unknown key, a value out of range, without a unit or without a source.
+        BadInputError: unknown device, unknown key, a value out of range, without a unit or without a source, or files
+            that are like each other in a circle.
 
     """
-    path = resolve(name, "devices", "device")
+    return _loaded(resolve(name, "devices", "device"), ()).device
+
+
+class _Loaded(NamedTuple):
+    device: Device
+    values: dict[str, Any]  # as TOML has them, for those that are like it
+
+
+def _loaded(path: Path, before: tuple[Path, ...]) -> _Loaded:
+    """Load the file at ``path``, which those ``before`` it are like."""
     values, text = read(path)
-    values = {"name": path.stem, **values, "path": path}
-    device = validate(Device, values, path, text)
-    return device.model_copy(update={"limits": budget_limits(device.budget, path, text)})
+    own_budget = "budget" in values
+    other, base = _other(values, path, text), None
+    if other is not None:
+        _refuse_circle(path, other, (*before, path))
+        base = _loaded(other, (*before, path))
+        values = {**base.values, **values}
+        if isinstance(values.get("facts"), dict):  # else validation says what it is
+            values["facts"] = {**base.values.get("facts", {}), **values["facts"]}
+    device = validate(Device, {"name": path.stem, **values, "path": path}, path, text)
+    limits = budget_limits(device.budget, path, text) if own_budget or base is None else base.device.limits
+    handed_on = {key: value for key, value in values.items() if key != "name"}
+    return _Loaded(device.model_copy(update={"limits": limits}), handed_on)
+
+
+def _other(values: dict[str, Any], path: Path, text: str) -> Path | None:
+    """The file of the device that this one is like; the key is taken out."""
+    given = {key: values.pop(key) for key in LIKE if key in values}
+    if not given:
+        return None
+    (key, name), *more = given.items()
+    if more or not isinstance(name, str):
+        found = f"both {' and '.join(given)}" if more else f"{key} = {name!r}"
+        raise BadInputError(f"{path}:{line_of(text, [key])}: found {found}, expected the name or file of one device")
+    return resolve(name, "devices", "device")
+
+
+def _refuse_circle(path: Path, other: Path, chain: tuple[Path, ...]) -> None:
+    resolved = [each.resolve() for each in chain]
+    if other.resolve() in resolved:
+        circle = [*chain[resolved.index(other.resolve()) :], other]
+        raise BadInputError(
+            f"{path}: found a circle: {' is like '.join(str(each) for each in circle)}",
+            "one of them has to stand for itself; a file in ./devices hides the packaged one of its name",
+        )
 
 
 def budget_limits(budget: dict[str, str], path: Path, text: str) -> tuple[Limit, ...]:

@@ -8,16 +8,18 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from edgekd.artifact import Artifact, Kind
-from edgekd.build import StepTaken
+from edgekd.executor import StepTaken
 from edgekd.judge import Scores
-from edgekd.plan import Plan
+from edgekd.planning import Plan
 from edgekd.profile import saved
-from edgekd.profile.measurement import Measurement
+from edgekd.profile.measurement import Measurement, Provenance
+from edgekd.profile.observed import Observed
 from edgekd.runtimes import BY_KIND
 from edgekd.runtimes.graph import Graph
-from edgekd.targets.predicted import predict
+from edgekd.targets import is_measured, predicted
 from edgekd.wiring import final_float
 
 FILES = frozenset({Kind.ONNX, Kind.TFLITE})
@@ -59,22 +61,51 @@ class Findings:
 
     @cached_property
     def measured(self) -> dict[str, tuple[Measurement, ...]]:
-        """What was measured on this host, by artifact."""
+        """What was measured, by artifact: on the device, or on this host."""
         return {name: saved.load(artifact.path) for name, artifact in self._steps_that("profile ")}
 
     @cached_property
+    def observed(self) -> dict[str, Observed]:
+        """What was seen of each shipped file beside its figures."""
+        found = {name: saved.load_observed(artifact.path) for name, artifact in self._steps_that("profile ")}
+        return {name: each for name, each in found.items() if each is not None}
+
+    @cached_property
+    def emulated(self) -> tuple[Measurement, ...]:
+        """What was measured on an emulated processor, where one was asked for."""
+        if "arm64" not in self.artifacts:
+            return ()
+        return TypeAdapter(tuple[Measurement, ...]).validate_python(self.artifacts["arm64"].facts["measured"])
+
+    @cached_property
     def predicted(self) -> dict[str, tuple[Measurement, ...]]:
-        """What is predicted for the device, by artifact; nothing where the device is this host."""
-        if self.plan.device.is_host:
+        """What is predicted for the device, by artifact; nothing where that isn't possible and it is measured."""
+        device = self.plan.device
+        if is_measured(device) and (device.is_host or not predicted.can_predict(device)):
             return {}
         return {
-            name: predict(graph, self.plan.device, name, self.files[name].size_bytes)
+            name: predicted.predict(graph, device, name, self.files[name].size_bytes)
             for name, graph in self.graphs.items()
         }
 
     def scores(self, name: str) -> Scores:
         """What each test item scored."""
         return np.asarray(self.outputs[name]["scores"], np.float64)
+
+    @property
+    def references(self) -> dict[str, Scores]:
+        """What the models scored that a limit of quality can be relative to."""
+        models = {"teacher": "teacher", "student_float": self.float_model}
+        return {name: self.scores(model) for name, model in models.items() if model in self.outputs}
+
+    @property
+    def judged(self) -> frozenset[Provenance]:
+        """What counts as evidence for the device: measured there (for this host, here), or predicted for it."""
+        if self.plan.device.is_host:
+            return frozenset({Provenance.ON_HOST})
+        if self.plan.options.require == Provenance.ON_DEVICE:
+            return frozenset({Provenance.ON_DEVICE})
+        return frozenset({Provenance.ON_DEVICE, Provenance.PREDICTED})
 
     @property
     def tested(self) -> Mapping[str, Any]:

@@ -98,7 +98,7 @@ def notes(found: Findings) -> Iterator[str]:
             yield f"{noun} is made for {made_for}; made for this host ({faster['isa']}) it is {_times(faster)}"
         else:
             yield f"{noun} is {_times(faster)}"
-        if facts["mode"].startswith("static") and facts["left_float"]:
+        if facts["mode"].startswith("static") and facts.get("left_float"):
             yield f"{noun} keeps operators in float that its quantizer can't do: {', '.join(facts['left_float'])}"
         yield from _steps(noun, facts)
         for tensor, apart in facts.get("unstable", {}).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -52,7 +53,26 @@ class Check:
         if self.point is None or self.bound == 0:
             return None
         over = (self.point - self.bound) / self.bound
-        return over if ">=" in self.limit or "> " in self.limit else -over
+        return over if self.is_floor else -over
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether more is better."""
+        return ">=" in self.limit or "> " in self.limit
+
+    @property
+    def excess(self) -> str:
+        """By how much a limit is missed: 'p95 latency 131 ms, 31.0 ms over 100 ms'; empty unless it is."""
+        beyond = 0.0 if self.point is None else self.bound - self.point if self.is_floor else self.point - self.bound
+        if self.verdict is not Verdict.FAIL or self.point is None or beyond <= 0:
+            return ""
+        side = "short of" if self.is_floor else "over"
+        name = re.sub(r"(\w+)_(p\d+)\Z", r"\2 \1", self.metric).replace("_", " ")
+        by = f"{beyond * 100:.1f} points" if self.dimension == "ratio" else self._amount(beyond)
+        return f"{name} {self._amount(self.point)}, {by} {side} {self._amount(self.bound)}"
+
+    def _amount(self, value: float) -> str:
+        return units.show(value, self.dimension) if self.dimension else f"{value:.4g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +87,20 @@ class Evidence:
 
 ADVICE = {
     "latency": "use a narrower student ([student] options), prune more (macs_kept), or a smaller input",
+    "sustained_latency": "use a smaller model, or run it less often: what runs without a pause gets hot, and slower",
+    "loaded_latency": "use a smaller model: other work takes its share of cores and caches",
     "load_time": "use a narrower student: loading takes as long as the file is large",
     "first_inference": "use a narrower student, or run the model once before it is needed",
     "peak_memory": "use a narrower student or a smaller input: weights and activations decide",
     "size": "use a narrower student, or prune more (macs_kept)",
     "energy": "lower the latency: energy is power times time",
     "quality": "train for more epochs, prune less (macs_kept), or use a wider student",
+}
+
+
+UNMEASURED = {  # what a build measures only where it is asked to
+    "sustained_latency": "not measured, or never steady: build with --sustained, for a device that is measured",
+    "loaded_latency": "not measured: build with --load N, for a device that is measured",
 }
 
 
@@ -133,7 +161,7 @@ def _quality(limit: Limit, evidence: Evidence) -> _Observed:
     verdict = decide(limit, interval.lower, interval.upper)
     advice = {
         Verdict.PASS: "",
-        Verdict.FAIL: f"{(limit.value - interval.point) * 100:.1f} points short of the limit: {ADVICE['quality']}",
+        Verdict.FAIL: ADVICE["quality"],
         Verdict.INCONCLUSIVE: "needs more test images, or a better student",
     }[verdict]
     return _Observed(verdict, interval, Provenance.ON_HOST, len(evidence.scores), advice=advice)
@@ -160,13 +188,16 @@ def _measured(limit: Limit, evidence: Evidence, judged: frozenset[Provenance]) -
             return _predicted(limit, interval)
         if measurement.values:
             return _percentile(limit, measurement, percent) if percent else _single(limit, measurement)
-    reasons = [m.unavailable for m in found if m.unavailable] or [f"no evidence that is {' or '.join(sorted(judged))}"]
+        if percent and measurement.unavailable:  # it ran there, without single runs: a prediction would be of less
+            return _Observed(Verdict.INCONCLUSIVE, advice=measurement.unavailable)
+    reasons = [m.unavailable for m in found if m.unavailable]
+    reasons.append(UNMEASURED.get(metric, f"no evidence that is {' or '.join(sorted(judged))}"))
     return _Observed(Verdict.INCONCLUSIVE, advice=reasons[0])
 
 
 def _predicted(limit: Limit, interval: Interval) -> _Observed:
     verdict = decide(limit, interval.lower, interval.upper)
-    advice = _excess(limit, interval.point, verdict)
+    advice = _advice(limit, verdict)
     if verdict is Verdict.INCONCLUSIVE:
         advice = "the prediction straddles the limit: measure on the device"
     return _Observed(verdict, interval, Provenance.PREDICTED, advice=advice)
@@ -175,7 +206,7 @@ def _predicted(limit: Limit, interval: Interval) -> _Observed:
 def _single(limit: Limit, measurement: Measurement) -> _Observed:
     value = measurement.values[0]
     verdict = decide(limit, value, value)
-    advice = _excess(limit, value, verdict)
+    advice = _advice(limit, verdict)
     return _Observed(verdict, Interval(value, value, value), measurement.provenance, 1, 1, advice)
 
 
@@ -184,7 +215,7 @@ def _percentile(limit: Limit, measurement: Measurement, percent: float) -> _Obse
     effective = effective_sample_size(values, percent)
     bounds = percentile_bounds(values, percent, effective)
     verdict = decide(limit, bounds.lower, bounds.upper)
-    advice = _excess(limit, bounds.point, verdict)
+    advice = _advice(limit, verdict)
     if verdict is Verdict.INCONCLUSIVE:
         advice = f"needs {max(bounds.needed - int(effective), 1):,} more independent samples, or a faster model"
     steady = stability(values)
@@ -203,11 +234,8 @@ def _one_side(values: tuple[float, ...], limit: Limit) -> bool:
     return _meets(min(values), limit) == _meets(max(values), limit)
 
 
-def _excess(limit: Limit, point: float, verdict: Verdict) -> str:
-    if verdict is not Verdict.FAIL:
-        return ""
-    over = units.show(point - limit.value, limit.dimension)
-    return f"{over} over the limit: {ADVICE[limit.base]}"
+def _advice(limit: Limit, verdict: Verdict) -> str:
+    return ADVICE[limit.base] if verdict is Verdict.FAIL else ""
 
 
 def _check(limit: Limit, artifact: str, observed: _Observed) -> Check:

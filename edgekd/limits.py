@@ -13,6 +13,8 @@ METRICS: dict[str, str] = {
     "latency_p90": "s",
     "latency_p95": "s",
     "latency_p99": "s",
+    **dict.fromkeys((f"sustained_latency_p{percent}" for percent in (50, 95, 99)), "s"),
+    **dict.fromkeys((f"loaded_latency_p{percent}" for percent in (50, 95, 99)), "s"),
     "load_time": "s",
     "first_inference": "s",
     "peak_memory": "B",

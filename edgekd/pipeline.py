@@ -27,7 +27,7 @@ ASSET = "edgekd:"  # a file that comes with edgekd
 class ExportConfig(Frozen):
     """Write the float student, and the teacher to compare with, in the formats that are shipped."""
 
-    formats: Annotated[tuple[Literal["onnx", "tflite"], ...], Field(min_length=1)] = ("onnx", "tflite")
+    formats: Annotated[tuple[Literal["onnx", "tflite"], ...], Field(min_length=1)] = ("onnx", "tflite")  # each once
 
     @field_validator("formats")
     @classmethod
@@ -40,16 +40,17 @@ class ExportConfig(Frozen):
 class QuantizeStep(Frozen):
     """Make INT8 of each format with its own runtime's quantizer."""
 
-    mode: Mode = "auto"
+    mode: Mode = "auto"  # what is rounded: weights and activations, by fixed ranges or as they come, or weights alone
     method: Method = "auto"  # of a mode: how ranges are set, or what is done about outliers
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01  # of the float student's quality, on rows kept for choosing
     granularity: Granularity = "per-channel"  # of the weights' scales
     equalize: Wanted = "auto"  # static: the weights' ranges between layers; 'auto' tries, and keeps what comes closer
     correct_bias: Wanted = "auto"  # static: what rounding adds to outputs on average is taken off the biases
+    smooth: Wanted = "auto"  # text encoders: outliers of activations go into weights first; 'auto' tries both
     keep_float: tuple[str, ...] = ()  # operators ('Softmax'), or single ones by their names in the float file
     io: Io = "float"  # what a static TFLite file takes and gives
     target_isa: Isa | None = None  # default: the device's
-    calibration_samples: Annotated[int, Field(ge=calibration.LEAST)] = 300
+    calibration_samples: Annotated[int, Field(ge=calibration.LEAST)] = 300  # training rows that set the ranges
     calibration_seed: int | None = Field(None, ge=0)  # which rows those are; default: the pipeline's seed
     temperature: bool = False  # fit a temperature to the INT8 logits, for probabilities that can be relied on
 
@@ -58,8 +59,19 @@ class ParityConfig(Frozen):
     """The [parity] table: how far the versions of one model may lie apart on the test images."""
 
     float_max_abs: Annotated[float, Field(gt=0)] = 1e-3
+    float_cosine: Annotated[float, Field(gt=0, le=1)] = 0.9999  # the mean over the rows, here and below
+    int8_drop: Annotated[float, Field(ge=0, le=1)] = 0.02  # of the float file's quality, as a share
     int8_top1: Annotated[float, Field(gt=0, le=1)] = 0.95
     int8_cosine: Annotated[float, Field(gt=0, le=1)] = 0.98
+    formats_top1: Annotated[float, Field(gt=0, le=1)] = 0.93  # INT8 ONNX to INT8 TFLite: each has errors of its own
+    formats_cosine: Annotated[float, Field(gt=0, le=1)] = 0.96
+
+
+class BundleConfig(Frozen):
+    """The [bundle] table: what an app team gets."""
+
+    preprocessing: Literal["outside", "in_graph"] = "outside"  # of images, in the ONNX file
+    golden: Annotated[int, Field(ge=1, le=1000)] = 16  # test items with what each model gives for them
 
 
 class ProofConfig(Frozen):
@@ -104,6 +116,7 @@ class Pipeline(Frozen):
     stages: tuple[Step, ...]
     parity: ParityConfig = ParityConfig()
     proof: ProofConfig = ProofConfig()
+    bundle: BundleConfig = BundleConfig()
     budget: dict[str, str] = {}
     limits: tuple[Limit, ...] = ()
 

@@ -1,12 +1,17 @@
-"""What a build says while it runs: to stderr, one line a step, and a bar only on a terminal."""
+"""What a build says while it runs: to stderr, one line a step, and a live view only on a terminal."""
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edgekd import units
+from edgekd.ahead import Ahead
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from edgekd.executor import StepTaken
 
 
 class Reporter(Protocol):
@@ -18,7 +23,7 @@ class Reporter(Protocol):
     def progressed(self, done: int, total: int, text: str) -> None:
         """The running step has done so much."""
 
-    def finished(self, step: str, seconds: float, summary: str, *, cached: bool) -> None:
+    def finished(self, taken: StepTaken) -> None:
         """A step ended well."""
 
     def closed(self) -> None:
@@ -34,7 +39,7 @@ class Quiet:
     def progressed(self, done: int, total: int, text: str) -> None:
         """Ignore."""
 
-    def finished(self, step: str, seconds: float, summary: str, *, cached: bool) -> None:
+    def finished(self, taken: StepTaken) -> None:
         """Ignore."""
 
     def closed(self) -> None:
@@ -42,7 +47,10 @@ class Quiet:
 
 
 class Lines:
-    """One plain line a finished step: for logs and pipes."""
+    """Plain lines for each finished step: for logs and pipes."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        self._verbose = verbose
 
     def started(self, step: str) -> None:
         """Ignore: the line comes when the step is done."""
@@ -50,47 +58,82 @@ class Lines:
     def progressed(self, done: int, total: int, text: str) -> None:
         """Ignore."""
 
-    def finished(self, step: str, seconds: float, summary: str, *, cached: bool) -> None:
-        """Print the step's line."""
-        sys.stderr.write(line(step, seconds, summary, cached=cached) + "\n")
+    def finished(self, taken: StepTaken) -> None:
+        """Print the step's lines."""
+        sys.stderr.writelines(f"{text}\n" for text in lines(taken, verbose=self._verbose))
+        sys.stderr.flush()
 
     def closed(self) -> None:
         """Ignore."""
 
 
 class Live:
-    """The same lines, and below them a bar with what the running step says of itself."""
+    """The same lines, and below them a bar of the running step, the quality so far and the time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: Ahead, *, verbose: bool = False) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.live import Live as View
 
+        self._ahead, self._verbose = ahead, verbose
         self._console = Console(stderr=True, highlight=False)
-        name, text = (TextColumn(shown, markup=False) for shown in ("{task.description:<16}", "{task.fields[text]}"))
-        columns = (name, BarColumn(24), text)
-        self._progress = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
-        self._task: TaskID | None = None
-        self._progress.start()
+        self._step, self._text = "", ""
+        self._quality: dict[str, float] = {}
+        self._view = View(console=self._console, get_renderable=self._shown, transient=True, refresh_per_second=4)
 
     def started(self, step: str) -> None:
-        """Show an empty bar."""
-        self._task = self._progress.add_task(step, total=None, text="")
+        """Show an empty bar; the first step begins the view, so that nothing is left on when planning fails."""
+        self._ahead.started(step)
+        self._step, self._text = step, ""
+        self._view.start()
 
     def progressed(self, done: int, total: int, text: str) -> None:
         """Move the bar."""
-        if self._task is not None:
-            self._progress.update(self._task, completed=done, total=total, text=text)
+        self._ahead.progressed(done, total)
+        self._text = text
 
-    def finished(self, step: str, seconds: float, summary: str, *, cached: bool) -> None:
-        """Replace the bar by the step's line."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
-        self._console.print(line(step, seconds, summary, cached=cached), markup=False)
+    def finished(self, taken: StepTaken) -> None:
+        """Add the step's lines above the view."""
+        self._ahead.finished(taken.name)
+        self._step, self._text = "", ""
+        kind, _, model = taken.name.partition(" ")
+        if kind == "evaluate" and "quality" in taken.artifact.facts:
+            self._quality[model] = taken.artifact.facts["quality"]
+        for text in lines(taken, verbose=self._verbose):
+            self._console.print(text, markup=False, soft_wrap=True)
 
     def closed(self) -> None:
-        """Take the bar away."""
-        self._progress.stop()
+        """Take the view away, and give the cursor back."""
+        self._view.stop()
+
+    def _shown(self) -> Any:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Column, Table
+        from rich.text import Text
+
+        share = self._ahead.share
+        bar = ProgressBar(total=None if share is None else 1.0, completed=share or 0.0, width=20)
+        table = Table.grid(
+            *(Column(no_wrap=True, overflow="ellipsis") for _ in range(3)), padding=(0, 1), pad_edge=False
+        )
+        table.add_row(Text(self._step), bar, Text(self._text))
+        below = [self._ahead.text(), *([f"quality so far: {self._scores()}"] if self._quality else [])]
+        return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in below))
+
+    def _scores(self) -> str:
+        return ", ".join(f"{name} {value:.1%}" for name, value in self._quality.items())
+
+
+def lines(taken: StepTaken, *, verbose: bool) -> Iterator[str]:
+    """The line of a finished step; if ``verbose``, also what it made, under which key, and with which versions."""
+    artifact = taken.artifact
+    yield line(taken.name, taken.seconds, str(artifact.facts.get("summary", "")), cached=taken.cached)
+    if verbose:
+        size = units.show(artifact.size_bytes, "B")
+        yield f"    {artifact.path.name}, {size}, {artifact.kind}, made by {artifact.made_by}, {taken.seconds:.3f} s"
+        yield f"    key {artifact.key}, sha256 {artifact.sha256}"
+        if taken.libraries:
+            yield f"    with {', '.join(taken.libraries)}"
 
 
 def line(step: str, seconds: float, summary: str, *, cached: bool) -> str:
@@ -99,8 +142,10 @@ def line(step: str, seconds: float, summary: str, *, cached: bool) -> str:
     return f"{step:<20} {took:>8}  {summary}".rstrip()
 
 
-def reporter(*, quiet: bool) -> Reporter:
-    """The reporter that suits where stderr goes."""
+def reporter(*, quiet: bool = False, verbose: bool = False, ahead: Ahead | None = None) -> Reporter:
+    """The reporter that suits where stderr goes; ``ahead`` is what the time left is told from."""
     if quiet:
         return Quiet()
-    return Live() if sys.stderr.isatty() else Lines()
+    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+        return Live(ahead or Ahead({}), verbose=verbose)
+    return Lines(verbose=verbose)

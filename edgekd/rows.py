@@ -7,19 +7,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgekd import int8
+from edgekd import accelerated, int8, units
 from edgekd.algorithms.order_statistics import percentile, stability
 from edgekd.algorithms.proportions import paired_difference, paired_ratio
 from edgekd.artifact import Artifact, Kind
+from edgekd.bundle.inputs import HANDED
 from edgekd.evidence import Findings
 from edgekd.judge import Check, Scores, Verdict
+from edgekd.profile.foreign import growth
 from edgekd.profile.measurement import Measurement
 from edgekd.proof import class_rows, interval
-from edgekd.report.model import ArtifactRow, CheckRow, DifferenceRow, MeasurementRow, QualityRow
+from edgekd.report.model import ArtifactRow, CheckRow, DifferenceRow, MeasurementRow, QualityRow, TryRow
+from edgekd.targets import is_measured, predicted
 from edgekd.wiring import float_names
 
 PERCENTS = (50, 90, 95, 99)
-NOT_SHOWN = frozenset({Kind.OUTPUTS, Kind.PROFILE, Kind.TABLE, Kind.KERAS, Kind.RANGES})
+NOT_SHOWN = frozenset({Kind.OUTPUTS, Kind.PROFILE, Kind.TABLE, Kind.KERAS, Kind.RANGES, Kind.GOLDEN, Kind.EMULATED})
 
 
 def quality_row(scores: Scores) -> QualityRow:
@@ -64,10 +67,11 @@ def artifact_rows(found: Findings) -> Iterator[ArtifactRow]:
 
 
 def run_files(found: Findings) -> dict[str, Path]:
-    """Where each file of the run folder comes from: the models, and the raw measurements."""
+    """Where each file of the run folder comes from: models, raw measurements, what the bundle is made of."""
     files = {row.path: found.artifacts[row.kind].path for row in artifact_rows(found)}
     for name in found.measured:
         files[f"measurements/{name}.npz"] = found.artifacts[f"profile {name}"].path
+    files[HANDED] = found.artifacts["golden"].path
     return files
 
 
@@ -82,10 +86,12 @@ def measurement_rows(found: Findings) -> Iterator[MeasurementRow]:
     """Every measurement and prediction, derived figures only; the raw values are in the run folder."""
     for group in (found.measured, found.predicted):
         for measurements in group.values():
-            yield from map(_measurement_row, measurements)
+            yield from map(measurement_row, measurements)
+    yield from map(measurement_row, found.emulated)
 
 
-def _measurement_row(measurement: Measurement) -> MeasurementRow:
+def measurement_row(measurement: Measurement) -> MeasurementRow:
+    """One measurement, with what is derived from its values."""
     fields: dict[str, float | None] = dict.fromkeys(("p50", "p90", "p95", "p99", "point", "lower", "upper"))
     if measurement.values:
         fields |= {f"p{percent}": measurement.percentile(percent) for percent in PERCENTS}
@@ -107,8 +113,8 @@ def _measurement_row(measurement: Measurement) -> MeasurementRow:
     )
 
 
-def check_row(check: Check) -> CheckRow:
-    """A check as the report holds it."""
+def check_row(check: Check, tries: tuple[TryRow, ...] = ()) -> CheckRow:
+    """A check as the report holds it, with what to try about it."""
     return CheckRow(
         artifact=check.artifact,
         metric=check.metric,
@@ -124,6 +130,9 @@ def check_row(check: Check) -> CheckRow:
         samples=check.samples,
         samples_needed=check.samples_needed,
         advice=check.advice,
+        bound=check.bound,
+        excess=check.excess,
+        tries=tries,
     )
 
 
@@ -131,8 +140,11 @@ def notes(found: Findings, verdict: Verdict) -> Iterator[str]:
     """What a reader should know besides the checks."""
     yield from _race_notes(found)
     yield from _speed_notes(found)
+    yield from _strained_notes(found)
     yield from int8.notes(found)
+    yield from accelerated.notes(found)
     yield from _data_notes(found)
+    yield from _prediction_notes(found)
     if verdict is Verdict.INCONCLUSIVE and found.plan.options.allow_inconclusive:
         yield "inconclusive checks were allowed (--allow-inconclusive): the exit code is 0 all the same"
     if found.plan.options.quick:
@@ -155,6 +167,14 @@ def _data_notes(found: Findings) -> Iterator[str]:
             yield f"{row.model} lost the class {row.name!r}: the teacher finds {recalls} (p = {row.p_adjusted:.2g})"
 
 
+def _prediction_notes(found: Findings) -> Iterator[str]:
+    """What the predicted latencies of the shipped files don't rest on."""
+    for name in found.shipped:
+        for each in found.predicted.get(name, ()):
+            if each.metric == "latency":
+                yield from predicted.warnings(each)
+
+
 def _race_notes(found: Findings) -> Iterator[str]:
     """How pruning did beside its rivals, where they were raced."""
     name = float_names(found.plan.pipeline).get("prune")
@@ -171,16 +191,35 @@ def _speed_notes(found: Findings) -> Iterator[str]:
         yield from _compared(found, f"{form}_int8", f"teacher_{form}", "the INT8 {form} file", "the float teacher")
 
 
+def _strained_notes(found: Findings) -> Iterator[str]:
+    """How much slower the shipped files get without a pause, and beside other work."""
+    kinds = {"sustained_latency": "at the steady speed of a long run", "loaded_latency": "beside {} busy cores"}
+    for name in found.shipped:
+        for measurement in found.measured[name]:
+            if measurement.metric in kinds:
+                when = kinds[measurement.metric].format(measurement.conditions["busy_cores"])
+                yield f"{name}: {when}, {_strained(_latency(found.measured[name]), measurement.values)}"
+
+
+def _strained(quiet: tuple[float, ...], strained: tuple[float, ...]) -> str:
+    median, variance = growth(quiet, strained)
+    p95 = " against ".join(units.show(percentile(values, 95), "s") for values in (strained, quiet))
+    return f"p95 is {p95}; {median:.2f}x the median and {variance:.2f}x the variance"
+
+
 def _compared(found: Findings, first: str, second: str, noun: str, than: str) -> Iterator[str]:
     """Say how much faster ``first`` ran than ``second`` in this run, and whether that can be relied on."""
     if not {first, second} <= found.measured.keys():
         return
     values = [_latency(found.measured[name]) for name in (first, second)]
+    if not all(values):
+        return  # a runner that tells no single runs
     one, other = (percentile(each, 50) for each in values)
     times = f"{max(one, other) / min(one, other):.2f}x {'faster' if one < other else 'SLOWER'}"
     doubt = "" if all(stability(each).stable for each in values) else ", in an unstable session"
     form = found.files[first].kind
-    yield f"{noun.format(form=form)} is {times} than {than} (median on this host{doubt})"
+    place = "the device" if is_measured(found.plan.device) and not found.plan.device.is_host else "this host"
+    yield f"{noun.format(form=form)} is {times} than {than} (median on {place}{doubt})"
 
 
 def _latency(measurements: tuple[Measurement, ...]) -> tuple[float, ...]:

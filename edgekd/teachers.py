@@ -25,6 +25,7 @@ class TeacherConfig(Frozen):
     keras: str | None = None  # a .keras file
     outputs: str | None = None  # a Parquet table of outputs by row id, made elsewhere
     tokenizer: str | None = None  # the folder of the tokenizer, where ``encoder`` doesn't say it
+    licence: str = ""  # under what terms it may be used, for the bundle
     weight: Annotated[float, Field(gt=0)] = 1.0  # among several teachers
     finetune: FinetuneConfig | None = None  # train it on the labels before it teaches
 

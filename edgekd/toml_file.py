@@ -18,7 +18,8 @@ PACKAGED = Path(__file__).parent
 class Frozen(BaseModel):
     """A model whose fields can't change and that refuses keys it doesn't know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=False)
+    # defer_build: a plan uses few of the hundred models, and building one takes milliseconds
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=False, defer_build=True)
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -8,17 +8,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from edgekd import targets
+from edgekd.bundle import licences
 from edgekd.device import Device
 from edgekd.limits import Limit
 from edgekd.objectives.table import parse
 from edgekd.origins import Origins
 from edgekd.pipeline import Pipeline, QuantizeStep
+from edgekd.profile import rules
 from edgekd.profile.conditions import host_fingerprint
 from edgekd.stages import (
     STAGES,
+    arm64,
     calibration,
     distill,
     evaluate,
+    golden,
     profile,
     prune,
     quantize_onnx,
@@ -31,6 +36,7 @@ from edgekd.stages import (
     tfidf_shift,
 )
 from edgekd.stages.base import NoConfig
+from edgekd.targets.arm64_cores import cpu_of
 from edgekd.targets.isa import target_isa
 from edgekd.targets.predicted import can_predict
 from edgekd.tasks import outputs_of
@@ -51,6 +57,9 @@ class Options:
     quick: bool = False
     threads: int = 1
     require: str | None = None  # the least provenance that is judged
+    sustained: bool = False  # shipped files are also run until their speed is steady
+    load: int = 0  # and beside so many busy cores
+    parity: str | None = None  # 'arm64': the INT8 files are run on an emulated processor too
     allow_inconclusive: bool = False
 
 
@@ -121,6 +130,9 @@ class Wiring:
         yield from self._files()
         yield from self._evaluations()
         yield from self._profiles()
+        yield self._golden()
+        if self.options.parity == "arm64":
+            yield Node("arm64", "arm64", arm64.Config(cpu=cpu_of(self.device)), ("golden",))
 
     def _training(self) -> Iterator[Node]:
         pipeline = self.pipeline
@@ -159,7 +171,7 @@ class Wiring:
         """By what latency is told: this machine's clock, or what is predicted for the device, of which that depends."""
         if self.device.is_host or not can_predict(self.device):
             return {"machine": host_fingerprint()}
-        bare = {"path": Path(self.device.path.name), "budget": {}, "limits": (), "notes": ()}
+        bare = {"path": Path(self.device.path.name), "budget": {}, "limits": (), "notes": (), "reach": None}
         return {"device": self.device.model_copy(update=bare)}
 
     def _race(self, name: str, config: Any, start: str) -> Iterator[Node]:
@@ -248,7 +260,7 @@ class Wiring:
 
     def _int8(self, form: str, wanted: QuantizeStep) -> Frozen:
         """The quantizer's options for one format."""
-        shared = ("mode", "method", "max_drop", "granularity", "equalize", "correct_bias", "keep_float")
+        shared = ("mode", "method", "max_drop", "granularity", "equalize", "correct_bias", "smooth", "keep_float")
         options = {name: getattr(wanted, name) for name in shared} | {
             "isa": wanted.target_isa or target_isa(self.device),
             "machine": host_fingerprint(),
@@ -313,16 +325,42 @@ class Wiring:
         for name in names:
             yield Node(f"profile {name}", "profile", self._profile(name), (name, *self._reader(name)))
 
+    def _golden(self) -> Node:
+        """What the bundle holds besides figures."""
+        files = [f"{form}_int8" for form in self.formats]
+        quantize: QuantizeStep = self.pipeline.step("quantize") or QuantizeStep()
+        config = golden.Config(
+            name=self.pipeline.name,
+            device=self.device.name,
+            task=self.pipeline.task,
+            isa=quantize.target_isa or target_isa(self.device),
+            licences=licences.told(self.pipeline),
+            machine=host_fingerprint(),
+            resized=getattr(self.pipeline.data, "image_size", None) is not None,
+            temperature=quantize.temperature,
+            in_graph=self.pipeline.bundle.preprocessing == "in_graph",
+            items=self.pipeline.bundle.golden,
+        )
+        scored = [f"evaluate {name}" for name in files]
+        return Node("golden", "golden", config, (*files, *scored, *self._reader(self.final)))
+
     def _profile(self, name: str) -> profile.Config:
-        quick, device = self.options.quick, self.device
-        # a minute for what is judged by it, five seconds for what is shown beside a prediction
-        seconds = 60.0 if device.is_host and name.endswith("_int8") else 5.0
+        measured = targets.is_measured(self.device)
+        threads = self.device.threads if measured else self.options.threads
+        shipped = name.endswith("_int8")
+        plan = rules.plan(threads, judged=measured and shipped, quick=self.options.quick)
+        sustained = self.options.sustained and shipped
         return profile.Config(
             artifact=name,
-            threads=device.threads if device.is_host else self.options.threads,
-            min_runs=64 if quick else 1024,
-            min_seconds=0.5 if quick else seconds,
-            machine=host_fingerprint(),
+            threads=plan.threads,
+            min_runs=plan.min_runs,
+            min_seconds=rules.SUSTAINED_S if sustained else plan.min_seconds,
+            sustained=sustained,
+            load=self.options.load if shipped else 0,
+            checks=self.pipeline.bundle.golden if shipped and targets.name_of(self.device) == "browser" else 0,
+            observe=shipped,
+            machine=targets.identity(self.device),
+            device_file=self.device.path,
         )
 
     def _reader(self, model: str) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from network import Network, Work
 
 # Multiply-accumulates (millions) as published: arXiv 1704.04861, 1801.04381, 1905.02244 (minimalistic: the model
 # zoo's table), 1512.03385, 1409.1556 and the EfficientNet-Lite table; squeezenet1.1 is the authors' "0.35 G".
@@ -46,70 +47,6 @@ V3_SMALL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What one inference of a network does: multiply-accumulates by kind, weights read, operators started."""
-
-    conv_macs: float
-    depthwise_macs: float
-    dense_macs: float
-    weights: float
-    operators: float
-
-    @property
-    def macs(self) -> float:
-        """All multiply-accumulates."""
-        return self.conv_macs + self.depthwise_macs + self.dense_macs
-
-
-class Network:
-    """Adds up layers while it follows the resolution and the channels."""
-
-    def __init__(self, size: int, channels: int = 3) -> None:
-        self.size, self.channels = size, channels
-        self.conv = self.depthwise = self.dense = self.weights = self.operators = 0.0
-
-    def convolve(self, outputs: int, kernel: int, stride: int = 1, padding: int | None = None) -> None:
-        """A convolution over all channels; ``padding`` None keeps the size ('same')."""
-        self._resize(kernel, stride, padding)
-        weights = kernel * kernel * self.channels * outputs
-        self.conv += weights * self.size**2
-        self.weights += weights
-        self.channels, self.operators = outputs, self.operators + 1
-
-    def filter(self, kernel: int, stride: int = 1) -> None:
-        """A depthwise convolution."""
-        self._resize(kernel, stride, None)
-        weights = kernel * kernel * self.channels
-        self.depthwise += weights * self.size**2
-        self.weights, self.operators = self.weights + weights, self.operators + 1
-
-    def pool(self, kernel: int, stride: int, padding: int | None = None) -> None:
-        """A pooling layer, or with size 0 over the whole plane."""
-        self._resize(kernel, stride, padding)
-        self.operators += 1
-
-    def add(self) -> None:
-        """An addition, a concatenation or another operator without weights."""
-        self.operators += 1
-
-    def connect(self, outputs: int) -> None:
-        """Mean over the plane when there still is one, then a fully connected layer."""
-        weights = self.channels * self.size**2 * outputs
-        self.dense, self.weights = self.dense + weights, self.weights + weights
-        self.size, self.channels, self.operators = 1, outputs, self.operators + 1
-
-    def work(self) -> Work:
-        """The totals."""
-        return Work(self.conv, self.depthwise, self.dense, self.weights, self.operators)
-
-    def _resize(self, kernel: int, stride: int, padding: int | None) -> None:
-        if padding is None:
-            self.size = math.ceil(self.size / stride)
-        else:
-            self.size = (self.size + 2 * padding - kernel) // stride + 1
-
-
 def eighths(channels: float) -> int:
     """Round to a multiple of 8, never down by more than a tenth (as the MobileNet papers' code does)."""
     rounded = max(8, int(channels + 4) // 8 * 8)
@@ -145,13 +82,17 @@ def invert(net: Network, expanded: int, outputs: int, stride: int, kernel: int) 
 
 
 def mobilenet_v2(width: float, size: int) -> Work:
+    return head(mobilenet_v2_body(width, size), 1001)
+
+
+def mobilenet_v2_body(width: float, size: int) -> Network:
     net = Network(size)
     net.convolve(eighths(32 * width), 3, 2)
     for expansion, channels, count, stride in V2_BLOCKS:
         for index in range(count):
             invert(net, net.channels * expansion, eighths(channels * width), stride if index == 0 else 1, 3)
     net.convolve(eighths(1280 * max(1.0, width)), 1)
-    return head(net, 1001)
+    return net
 
 
 def mobilenet_v3_minimal(blocks: Sequence[tuple[int, int, int]], top: int, last: int) -> Work:
@@ -197,8 +138,7 @@ def _residual(net: Network, width: int, stride: int, *, bottleneck: bool) -> Non
     if inputs != outputs or stride != 1:
         shortcut = Network(size, inputs)
         shortcut.convolve(outputs, 1, stride)
-        net.conv, net.weights = net.conv + shortcut.conv, net.weights + shortcut.weights
-        net.operators += 1
+        net.join(shortcut)
     net.add()
 
 
@@ -211,6 +151,17 @@ def vgg16() -> Work:
     for outputs in (4096, 4096, 1000):
         net.connect(outputs)
     return net.work()
+
+
+def fire(net: Network, squeeze: int) -> None:
+    """A squeezing convolution, two that expand its output, and their concatenation."""
+    net.convolve(squeeze, 1)
+    pointwise = net.branch()
+    pointwise.convolve(squeeze * 4, 1)
+    net.join(pointwise)
+    net.convolve(squeeze * 4, 3)
+    net.channels = squeeze * 8
+    net.move(1, net.channels)
 
 
 def squeezenet() -> Work:
@@ -228,12 +179,7 @@ def squeezenet() -> Work:
     ):
         if pooled:
             net.pool(3, 2, padding=0)
-        net.convolve(squeeze, 1)
-        net.convolve(squeeze * 4, 1)
-        net.channels = squeeze
-        net.convolve(squeeze * 4, 3)
-        net.channels = squeeze * 8
-        net.add()
+        fire(net, squeeze)
     net.convolve(1000, 1)
     net.pool(net.size, net.size)
     return net.work()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from architectures import Work, family_of, work_of
+from architectures import family_of, work_of
+from network import Work
 
 FILE = Path(__file__).parent / "data" / "published_latency_rows.csv"
 IN_ORDER = {"Cortex-A53", "Cortex-A55", "Cortex-A510", "Cortex-A520"}

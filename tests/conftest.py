@@ -6,10 +6,19 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: two threads on two shared cores can be 20 times slower
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import warm
 from workshop import Built, Workshop, furnish
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_process() -> Iterator[None]:
+    """Whoever starts it, it ends with the session."""
+    yield
+    warm.end()
 
 
 @pytest.fixture(scope="session")

@@ -114,6 +114,9 @@ shift_items = 10
 
 [parity]
 int8_cosine = 0.9
+int8_drop = 0.2
+formats_top1 = 0.8
+formats_cosine = 0.9
 
 [budget]
 energy = "<= 10 J"
@@ -171,6 +174,9 @@ shift_items = 10
 [parity]
 int8_top1 = 0.8
 int8_cosine = 0.9
+int8_drop = 0.2
+formats_top1 = 0.8
+formats_cosine = 0.9
 
 [budget]
 energy = "<= 10 J"

@@ -117,6 +117,21 @@ def test_several_teachers_teach_similarities_whatever_their_widths(folder: Path)
             "leave it out",
         ),
         (
+            ONNX_ONLY.replace('use = "quantize"\n', 'use = "quantize"\nsmooth = true\n'),
+            "found quantize smooth = true with image-classification, expected static or dynamic INT8 of texts",
+            "leave it out",
+        ),
+        (
+            TEXT.replace('use = "quantize"\n', 'use = "quantize"\nmode = "weight-only"\nsmooth = true\n'),
+            "found quantize smooth = true with weight-only, expected static or dynamic INT8 of texts",
+            "leave it out",
+        ),
+        (
+            TEXT.replace('use = "quantize"\n', 'use = "quantize"\nmode = "static"\nio = "int8"\n'),
+            "found quantize io = 'int8' with text-embedding, expected 'float': a text encoder takes token ids",
+            "leave it out",
+        ),
+        (
             ONNX_ONLY.replace('use = "quantize"\n', 'use = "quantize"\nmode = "dynamic"\ncorrect_bias = true\n'),
             "found quantize correct_bias = true with dynamic, expected static INT8",
             "leave it out",

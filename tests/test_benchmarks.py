@@ -110,9 +110,9 @@ def test_image_gain_is_missed_below_the_target_or_without_a_clear_sign(
 
 
 def test_only_the_steps_of_both_students_are_taken(part: Any) -> None:
-    from edgekd import device, pipeline, plan
+    from edgekd import device, pipeline, planning
 
-    whole = plan.make(pipeline.load("default"), device.load("host"), plan.Options(control=True))
+    whole = planning.make(pipeline.load("default"), device.load("host"), planning.Options(control=True))
     image_gain = part("image_gain")
     kept = image_gain._needed(whole.nodes, set(image_gain.STUDENTS.values()))
     names = [node.name for node in kept]

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import pytest
 from workshop import ONNX_ONLY
 
-from edgekd import build, device, pipeline, plan, units
+from edgekd import device, executor, pipeline, planning, units
 from edgekd.artifact import Kind
 from edgekd.errors import BadInputError, StageError
-from edgekd.plan import Plan
+from edgekd.executor import StepTaken
+from edgekd.planning import Plan
 from edgekd.progress import Quiet
 from edgekd.stages import STAGES
 from edgekd.store import Product, Reading, Store
@@ -26,9 +27,9 @@ class Told(Quiet):
         self.lines: list[tuple[str, str, bool]] = []
         self.ended = False
 
-    def finished(self, step: str, seconds: float, summary: str, *, cached: bool) -> None:
-        assert seconds >= 0
-        self.lines.append((step, summary, cached))
+    def finished(self, step: StepTaken) -> None:
+        assert step.seconds >= 0
+        self.lines.append((step.name, str(step.artifact.facts["summary"]), step.cached))
 
     def closed(self) -> None:
         self.ended = True
@@ -39,8 +40,8 @@ def first_step(tmp_path: Path) -> Plan:
     """The first step of the tiny pipeline alone."""
     (tmp_path / "teacher.safetensors").touch()
     (tmp_path / "mine.toml").write_text(ONNX_ONLY)
-    whole = plan.make(pipeline.load(str(tmp_path / "mine.toml")), device.load("pixel8"), plan.Options())
-    return plan.Plan(whole.pipeline, whole.device, whole.options, whole.nodes[:1], whole.limits, whole.data)
+    whole = planning.make(pipeline.load(str(tmp_path / "mine.toml")), device.load("pixel8"), planning.Options())
+    return planning.Plan(whole.pipeline, whole.device, whole.options, whole.nodes[:1], whole.limits, whole.data)
 
 
 @pytest.fixture
@@ -69,22 +70,22 @@ def test_a_step_is_taken_once_and_then_found(
 ) -> None:
     teacher_stage(works)
     told, store = Told(), Store(tmp_path / "store")
-    assert list(build.cached_steps(first_step, Reading(store.root))) == [(first_step.nodes[0], False)]
-    (made,) = build.run(first_step, store, told)
-    (found,) = build.run(first_step, store, told)
+    assert list(executor.cached_steps(first_step, Reading(store.root))) == [(first_step.nodes[0], False)]
+    (made,) = executor.run(first_step, store, told)
+    (found,) = executor.run(first_step, store, told)
     assert (made.cached, found.cached, made.artifact) == (False, True, found.artifact)
     assert told.lines == [("teacher", "4 k weights", False), ("teacher", "4 k weights", True)]
-    assert list(build.cached_steps(first_step, Reading(store.root))) == [(first_step.nodes[0], True)]
+    assert list(executor.cached_steps(first_step, Reading(store.root))) == [(first_step.nodes[0], True)]
 
 
 def test_the_place_of_the_weights_does_not_change_the_key_but_their_content_does(first_step: Plan) -> None:
     (node,) = first_step.nodes
-    key = build.recipe_of(node, first_step, {}).key
+    key = executor.recipe_of(node, first_step, {}).key
     elsewhere = node.config.model_copy(update={"weights": Path("/elsewhere")})
     other = node.config.model_copy(update={"weights_sha256": "0"})
-    moved, changed = (plan.Node(node.name, node.stage, config) for config in (elsewhere, other))
-    assert build.recipe_of(moved, first_step, {}).key == key
-    assert build.recipe_of(changed, first_step, {}).key != key
+    moved, changed = (planning.Node(node.name, node.stage, config) for config in (elsewhere, other))
+    assert executor.recipe_of(moved, first_step, {}).key == key
+    assert executor.recipe_of(changed, first_step, {}).key != key
 
 
 def a_tool_breaks(_scratch: Path) -> Product:
@@ -119,6 +120,6 @@ def test_a_tool_that_fails_is_not_a_bug_in_edgekd(
     teacher_stage(work)
     told = Told()
     with pytest.raises(error, match=message):
-        build.run(first_step, Store(tmp_path / "store"), told)
+        executor.run(first_step, Store(tmp_path / "store"), told)
     assert told.ended
     assert told.lines == []

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from edgekd.cli import run
 from edgekd.device import Device, load
 from edgekd.errors import BadInputError
 from edgekd.targets.latency_model import isa_class_of, shipped
 
 FOLDER = Path(__file__).parents[1] / "devices"
 FILES = sorted(FOLDER.glob("*.toml"))
-EXPECTED = {"galaxy-s24", "host", "pixel6", "pixel8", "raspberrypi4", "raspberrypi5"}
+EXPECTED = {
+    *(
+        "coral-dev-board",
+        "desktop-browser",
+        "galaxy-s21",
+        "galaxy-s22",
+        "galaxy-s23",
+        "galaxy-s24",
+        "host",
+        "iphone-15",
+        "iphone-xs",
+    ),
+    *("jetson-orin-nano", "pixel3", "pixel4", "pixel6", "pixel8", "pixel8pro", "pixel9"),
+    *("raspberrypi4", "raspberrypi5", "redmi-note-11"),
+}
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
@@ -93,3 +113,31 @@ def test_a_fact_without_a_unit_is_refused(tmp_path: Path) -> None:
     path.write_text(text.replace('"17.1 GB/s"', '"17.1"'), encoding="utf-8")
     with pytest.raises(BadInputError, match=r"copy\.toml:\d+: .*memory_bandwidth.*unit"):
         load(str(path))
+
+
+def test_the_published_schema_is_current_and_takes_every_device_file() -> None:
+    root = Path(__file__).parents[1]
+    check = [sys.executable, root / "scripts" / "make_device_schema.py", "--check"]
+    subprocess.run(check, check=True, env={**os.environ, "PYTHONPATH": str(root)})
+    schema = json.loads((root / "docs" / "device.schema.json").read_text(encoding="utf-8"))
+    for path in FOLDER.glob("*.toml"):
+        jsonschema.validate(tomllib.loads(path.read_text(encoding="utf-8")), schema)
+    with pytest.raises(jsonschema.ValidationError, match="'source' is a required property"):
+        jsonschema.validate({"facts": {"soc": {"value": "Tensor"}}}, schema)
+
+
+def test_all_that_is_known_is_shown_in_80_columns(device: Device, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["devices", "show", str(device.path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > 80 and str(device.path) not in line] == []
+    shown = " ".join(" ".join(lines).split())
+    sources = (fact.source for fact in dict(device.facts).values() if fact is not None)
+    assert all(" ".join(source.split()) in shown for source in sources)
+    assert "how well its latency is known" in lines
+
+
+def test_a_reader_may_go_away_after_the_first_line() -> None:
+    shown = f"{sys.executable} -m edgekd devices show pixel8 | head -1; exit ${{PIPESTATUS[0]}}"
+    ran = subprocess.run(["bash", "-c", shown], capture_output=True, text=True, check=False, cwd=FOLDER.parent)
+    assert ran.stdout.startswith("pixel8: Google Pixel 8 (")
+    assert (ran.returncode in (0, 141), ran.stderr) == (True, "")

@@ -8,9 +8,11 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import phrases
 import pytest
@@ -19,12 +21,14 @@ import tinybert
 from PIL import Image
 from workshop import Ran, Workshop
 
-from edgekd import device, pipeline, plan
+from edgekd import device, pipeline, planning
 from edgekd.data import sources, text_sources
 from edgekd.data.image_table import ImageColumns
 from edgekd.data.tables import import_arrow
 from edgekd.data.texts import Pairs, Texts, TextSet
 from edgekd.models import outputs_table
+from edgekd.pipeline import ParityConfig
+from edgekd.targets.arm64_cores import CPUS
 from edgekd.tasks import TASKS
 from edgekd.tasks.base import Task
 from edgekd.tasks.image_classification import ImageClassification
@@ -65,23 +69,47 @@ def test_a_link_leads_somewhere(page: str) -> None:
     assert [link for link in LINK.findall(text_of(page)) if not ((ROOT / page).parent / link).exists()] == []
 
 
-# README.md
+def shown_commands() -> list[tuple[str, str]]:
+    """Each line of a page in which edgekd is started, without settings before it, and the page."""
+    found = []
+    for page in ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))):
+        lines = "".join(blocks(page, "console") + blocks(page, "sh")).splitlines()
+        words = (re.fullmatch(r"(?:\$ )?(?:[A-Z_]+=\S+ )*edgekd (\w.*)", line) for line in lines)
+        found += [(page, each[1]) for each in words if each]
+    return found
+
+
+def test_the_pages_show_commands() -> None:
+    assert len({page for page, _ in shown_commands()}) > 10
+
+
+@pytest.mark.parametrize(("page", "shown"), shown_commands())
+def test_a_command_takes_the_options_that_are_shown(page: str, shown: str) -> None:
+    name, *rest = shlex.split(shown, comments=True)
+    command = import_module(f"edgekd.cli.{name}").command
+    if isinstance(command, click.Group):
+        command, rest = command.commands[rest[0]], rest[1:]
+    given = command.make_context(page, rest)  # click refuses unknown options and values
+    assert given.params.keys() == {each.name for each in command.params} - {"help"}
+
+
+# docs/own-models.md
 
 
 def test_the_pipeline_for_texts_can_be_planned(tmp_path: Path) -> None:
-    (text,) = [body for language, body in FENCED.findall(section("README.md", "Texts")) if language == "toml"]
+    (text,) = [body for language, body in FENCED.findall(section("docs/own-models.md", "Texts")) if language == "toml"]
     name = tomllib.loads(text)["teacher"]["encoder"]
     (tmp_path / name).parent.mkdir(parents=True)
     tinybert.save_sentence_model(tmp_path / name)  # in place of the hub's, which needs a network
     phrases.write_csv(tmp_path / "texts.csv", ["text"], [["the cat"], ["a dog"]])
     phrases.write_csv(tmp_path / "questions.csv", ["query", "document"], [("cat", "the cat sat")])
     (tmp_path / "search.toml").write_text(text)
-    made = plan.make(pipeline.load(str(tmp_path / "search.toml")), device.load("pixel8"), plan.Options())
+    made = planning.make(pipeline.load(str(tmp_path / "search.toml")), device.load("pixel8"), planning.Options())
     assert {"tokenizer", "teacher", "onnx_int8", "tflite_int8", "evaluate tfidf"} <= {node.name for node in made.nodes}
 
 
 def test_every_form_of_a_teacher_has_an_example() -> None:
-    found = tables(section("README.md", "Teachers"))
+    found = tables(section("docs/own-models.md", "Teachers"))
     alone = [TeacherConfig.model_validate(table["teacher"]) for table in found if "teacher" in table]
     assert sorted(each.form for each in alone) == sorted(TEACHER_FORMS)
     (several,) = [table["teachers"] for table in found if "teachers" in table]
@@ -310,3 +338,27 @@ def test_the_page_names_the_columns_and_the_rows_as_they_are() -> None:
     task = TextEmbedding(pairs, 1, None, Path())
     assert re.findall(r"`(\S+)`", called["text-embedding"][1]) == task.ids("test", np.array([0, 2]))
     assert task.ids("train", first) == ["one", "two"]
+
+
+# docs/parity.md
+
+
+def test_the_limits_of_parity_are_those_of_the_page() -> None:
+    (stated,) = tables(text_of("docs/parity.md"))
+    assert stated["parity"] == ParityConfig().model_dump()
+    assert {
+        row[0].strip("`") for row in rows("docs/parity.md", "Parity: whether all versions of a model say the same")
+    } == {*ParityConfig.model_fields}
+
+
+def test_the_emulated_cores_are_those_of_the_page() -> None:
+    stated = [re.findall(r"`([^`]+)`", row[1])[0] for row in rows("docs/parity.md", "On Arm, without a board")]
+    assert sorted(stated) == sorted(CPUS.values())
+
+
+def test_the_build_on_an_emulated_core_can_be_planned(tmp_path: Path) -> None:
+    (command,) = commands("docs/parity.md")
+    assert command[:2] == ["edgekd", "build"]
+    ran = Workshop(tmp_path).run("plan", *command[2:])
+    assert ran.code == 0, ran.err
+    assert "  arm64 " in ran.out

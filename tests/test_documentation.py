@@ -16,16 +16,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from adders import write_onnx
 from PIL import Image
 from safetensors.numpy import save_file
 
-from edgekd import errors, plan
+from edgekd import errors, planning
 from edgekd.cli import COMMANDS
 from edgekd.report.model import Report
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md")
-CHEAP = ("plan", "devices", "stages", "--help")
+PAGES = tuple(
+    f"docs/{name}.md" for name in ("first-build", "own-models", "verdicts", "ci", "stages", "pruning", "int8")
+)
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", *PAGES)
+CHEAP = ("plan", "devices", "stages", "profile", "--help")
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SETTING = re.compile(r"[A-Z_]+=\S*")
 
@@ -73,6 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for label, name in enumerate(("boot", "sandal")):
             (root / "shoes" / split / name).mkdir(parents=True)
             Image.new("RGB", (16, 16), (label * 200, 50, 50)).save(root / "shoes" / split / name / "1.png")
+    write_onnx(root / "model.onnx", batch=1)
     save_file({"weight": np.zeros(1, np.float32)}, root / "my_teacher.safetensors")
     return root
 
@@ -148,9 +153,9 @@ def test_a_path_that_is_named_exists(document: str) -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The cells of the first table below ``heading`` in README.md, without its head."""
-    section = text_of("README.md").split(f"\n## {heading}\n", 1)[1]
+def rows(heading: str, document: str = "README.md") -> list[list[str]]:
+    """The cells of the first table below ``heading``, without its head."""
+    section = text_of(document).split(f"\n## {heading}\n", 1)[1]
     table = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
     assert table
     return [[cell.strip() for cell in line.split("|")[1:]] for line in table[0].splitlines()[2:]]
@@ -176,7 +181,7 @@ def test_every_extra_that_an_error_names_brings_the_package() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "edgekd").rglob("*.py"))
     named = set(re.findall(r'MissingExtraError\(\s*"([\w-]+)",\s*"([\w-]+)"', sources))
     assert named
-    needed = [plan.NEEDED, plan.NEEDED_BY_TEXTS, plan.NEEDED_BY_TFLITE, plan.NEEDED_BY_KERAS]
+    needed = [planning.NEEDED, planning.NEEDED_BY_TEXTS, planning.NEEDED_BY_TFLITE, planning.NEEDED_BY_KERAS]
     distributions = packages_distributions()
     for module, extra in chain.from_iterable(each.items() for each in needed):
         named |= {(name, extra) for name in distributions.get(module, [module])[:1]}
@@ -191,7 +196,9 @@ def test_every_exit_code_is_explained() -> None:
 
 
 def test_every_field_of_the_report_is_explained() -> None:
-    explained = {name for row in rows("What is written") for name in re.findall(r"`(\w+)(?:\[\])?`", row[0])}
+    explained = {
+        name for row in rows("report.json", "docs/report.md") for name in re.findall(r"`(\w+)(?:\[\])?`", row[0])
+    }
     assert explained == {field.name for field in fields(Report)}
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -53,7 +55,8 @@ def test_a_percentile_passes_on_its_upper_and_fails_on_its_lower_bound() -> None
 
 def test_a_miss_says_by_how_much_and_what_to_try() -> None:
     found = check("latency_p50<=5ms", measured(steady(1024)))
-    assert found.advice.startswith("5.00 ms over the limit: use a narrower student")
+    assert re.fullmatch(r"p50 latency 10\.0 ms, 5\.0\d ms over 5\.00 ms", found.excess)
+    assert found.advice.startswith("use a narrower student")
     assert found.margin == pytest.approx(-1.0, abs=0.02)
 
 
@@ -94,7 +97,7 @@ def test_an_unstable_session_wholly_on_one_side_still_decides() -> None:
     [
         ((0.001, 0.002, 0.004), Verdict.PASS, ""),
         ((0.001, 0.002, 0.005), Verdict.PASS, ""),
-        ((0.006, 0.007, 0.008), Verdict.FAIL, "2.00 ms over the limit: use a narrower student"),
+        ((0.006, 0.007, 0.008), Verdict.FAIL, "use a narrower student"),
         ((0.001, 0.002, 0.006), Verdict.INCONCLUSIVE, "the prediction straddles the limit: measure on the device"),
         ((0.004, 0.009, 0.020), Verdict.INCONCLUSIVE, "the prediction straddles the limit: measure on the device"),
     ],
@@ -116,7 +119,8 @@ def test_a_strict_limit_is_not_met_by_its_own_value() -> None:
 
 def test_single_values_are_judged_as_they_are() -> None:
     found = check("load_time<=1ms", measured([0.002], "load_time"))
-    assert found.advice == "1.00 ms over the limit: use a narrower student: loading takes as long as the file is large"
+    assert found.excess == "load time 2.00 ms, 1.00 ms over 1.00 ms"
+    assert found.advice == "use a narrower student: loading takes as long as the file is large"
     assert (found.lower, found.point, found.upper, found.samples) == (0.002, 0.002, 0.002, 1)
 
 
@@ -167,7 +171,9 @@ def test_a_floor_relative_to_the_teacher_is_judged_on_the_same_items() -> None:
     worse = quality("quality>=94% of teacher", [1] * 600 + [0] * 400, teacher)
     assert worse.verdict is Verdict.FAIL
     assert worse.point == pytest.approx(600 / 950)
-    assert worse.advice.startswith("30.8 points short of the limit: train for more epochs")
+    assert worse.excess == "quality 63.2 %, 30.8 points short of 94.0 %"
+    assert worse.advice.startswith("train for more epochs")
+    assert same.excess == ""
     close = quality("quality>=94% of teacher", [1] * 890 + [0] * 110, teacher)
     assert (close.verdict, close.advice) == (Verdict.INCONCLUSIVE, "needs more test images, or a better student")
 
@@ -196,3 +202,16 @@ def test_without_its_reference_a_floor_is_inconclusive() -> None:
 def test_a_fail_outweighs_what_is_undecided_which_outweighs_a_pass(rules: list[str], verdict: Verdict) -> None:
     evidence = predicted(0.002, 0.003, 0.004)
     assert worst(tuple(check(rule, evidence) for rule in rules)) is verdict
+
+
+@pytest.mark.parametrize(("state", "option"), [("sustained", "--sustained"), ("loaded", "--load N")])
+def test_a_strained_latency_is_judged_like_another_and_never_by_the_quiet_one(state: str, option: str) -> None:
+    values = steady(1024)
+    found = check(f"{state}_latency_p95<=20ms", measured(values), measured(values, f"{state}_latency"))
+    assert (found.verdict, found.provenance) == (Verdict.PASS, "on_device")
+    missed = check(f"{state}_latency_p95<=5ms", measured(values), measured(values, f"{state}_latency"))
+    assert missed.verdict is Verdict.FAIL
+    assert missed.advice.startswith("use a smaller model")
+    absent = check(f"{state}_latency_p95<=20ms", measured(values))
+    assert absent.verdict is Verdict.INCONCLUSIVE
+    assert f"build with {option}" in absent.advice

@@ -25,7 +25,7 @@ def test_a_pipeline_is_named_after_its_file_and_finds_its_files_beside_it(tmp_pa
         ("export", 34),
         ("quantize", 38),
     ]
-    assert [limit.origin for limit in pipeline.limits] == [f"{tmp_path / 'mine.toml'}:48"]
+    assert [limit.origin for limit in pipeline.limits] == [f"{tmp_path / 'mine.toml'}:51"]
 
 
 def test_what_is_left_out_has_a_default(tmp_path: Path) -> None:

@@ -7,22 +7,22 @@ import encoders
 import pytest
 from workshop import ONNX_ONLY, PIPELINE
 
-from edgekd import build, device, pipeline, plan
+from edgekd import device, executor, pipeline, planning
 from edgekd.errors import BadInputError, MissingExtraError
 from edgekd.limits import parse_option
-from edgekd.plan import Options
+from edgekd.planning import Options
 
 DEVICES = Path(__file__).parents[1] / "devices"
 
 
-def make(tmp_path: Path, text: str = PIPELINE, name: str = "pixel8", options: Options | None = None) -> plan.Plan:
+def make(tmp_path: Path, text: str = PIPELINE, name: str = "pixel8", options: Options | None = None) -> planning.Plan:
     (tmp_path / "teacher.safetensors").touch()
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
-    return plan.make(pipeline.load(str(path)), device.load(name), options or Options())
+    return planning.make(pipeline.load(str(path)), device.load(name), options or Options())
 
 
-def names(made: plan.Plan) -> list[str]:
+def names(made: planning.Plan) -> list[str]:
     return [node.name for node in made.nodes if " " not in node.name]
 
 
@@ -42,6 +42,7 @@ def test_the_steps_of_a_whole_pipeline(tmp_path: Path) -> None:
         "tflite_float",
         "tflite_int8",
         "onnx_unpruned",
+        "golden",
     ]
     seen: set[str] = set()
     for node in made.nodes:
@@ -93,7 +94,7 @@ def test_fine_tuning_has_data_of_its_own_which_its_key_depends_on(tmp_path: Path
     (node,) = [node for node in made.nodes if made.data_of(node) is not made.data]
     assert (node.name, node.stage) == ("student_float", "finetune")
     assert made.tuning is not None
-    recipe = build.recipe_of(replace(node, inputs=()), made, {})
+    recipe = executor.recipe_of(replace(node, inputs=()), made, {})
     assert recipe.data == made.tuning.digest == f"{made.data.digest}+{made.tuning.source.raw.own.digest()}:30"
     assert "tiny" not in recipe.config
     without = make(tmp_path, PIPELINE)
@@ -175,8 +176,8 @@ def test_data_that_is_not_there_is_refused(text: str, message: str, tmp_path: Pa
     [("torch", "build"), ("torch_pruning", "build"), ("safetensors", "build"), ("litert_torch", "tflite")],
 )
 def test_a_missing_extra_is_named(module: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = plan.find_spec
-    monkeypatch.setattr(plan, "find_spec", lambda name: None if name == module else real(name))
+    real = planning.find_spec
+    monkeypatch.setattr(planning, "find_spec", lambda name: None if name == module else real(name))
     with pytest.raises(MissingExtraError, match="which is not installed") as caught:
         make(tmp_path)
     assert f"edgekd[{extra}]" in caught.value.hint
@@ -186,8 +187,8 @@ def test_a_missing_extra_is_named(module: str, extra: str, tmp_path: Path, monke
 
 def test_a_missing_package_is_called_as_pip_calls_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoders.furnish(tmp_path)
-    real = plan.find_spec
-    monkeypatch.setattr(plan, "find_spec", lambda name: None if name == "sklearn" else real(name))
+    real = planning.find_spec
+    monkeypatch.setattr(planning, "find_spec", lambda name: None if name == "sklearn" else real(name))
     with pytest.raises(MissingExtraError) as caught:
         make(tmp_path, encoders.PIPELINE)
     assert caught.value.message == "edgekd build needs the package 'scikit-learn', which is not installed"
@@ -218,9 +219,26 @@ def test_quick_measures_less(tmp_path: Path) -> None:
 
 def test_planning_does_not_import_what_it_only_looks_for(tmp_path: Path) -> None:
     code = (
-        "import sys; from edgekd import device, pipeline, plan;"
-        "plan.make(pipeline.load('default'), device.load('pixel8'), plan.Options());"
+        "import sys; from edgekd import device, pipeline, planning;"
+        "planning.make(pipeline.load('default'), device.load('pixel8'), planning.Options());"
         "print({'litert_torch', 'torch', 'onnxruntime', 'transformers'} & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert found.stdout == "set()\n"
+
+
+def test_only_shipped_files_are_strained_and_watched(tmp_path: Path) -> None:
+    made = make(tmp_path, name="host", options=Options(sustained=True, load=2))
+    profiles = {node.name.removeprefix("profile "): node.config for node in made.nodes if node.stage == "profile"}
+    asked = {name: (each.sustained, each.load, each.observe, each.min_seconds) for name, each in profiles.items()}  # type: ignore[attr-defined]
+    assert {name for name, each in asked.items() if each == (True, 2, True, 600.0)} == {"onnx_int8", "tflite_int8"}
+    assert {each[:3] for name, each in asked.items() if not name.endswith("_int8")} == {(False, 0, False)}
+
+
+@pytest.mark.parametrize("options", [Options(sustained=True), Options(load=1)])
+def test_a_device_that_is_only_predicted_is_not_strained(options: Options, tmp_path: Path) -> None:
+    with pytest.raises(
+        BadInputError, match=r"found --sustained or --load, expected a device that is measured"
+    ) as caught:
+        make(tmp_path, options=options)
+    assert "[reach]" in caught.value.hint

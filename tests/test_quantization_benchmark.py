@@ -53,7 +53,7 @@ def run(folder: Path, *arguments: str) -> Ran:
 def test_help_names_every_model_and_part(tmp_path: Path) -> None:
     ran = run(tmp_path, "--help")
     assert ran.code == 0
-    assert "{student,effnet,minilm,minilm-search,ours,rivals,table}" in ran.out
+    assert "{student,effnet,minilm,minilm-search,ours,rivals,table,pruning,qat}" in ran.out
 
 
 def test_a_student_that_was_not_trained_is_skipped(tmp_path: Path) -> None:
@@ -214,12 +214,13 @@ def test_crops_are_squares_and_each_is_cut_once(part: Any) -> None:
     photographs = part("photographs")
     pixels = np.random.default_rng(0).integers(0, 256, (300, 500, 3), np.uint8)
     wide, square = Image.fromarray(pixels), Image.fromarray(pixels[:, :300])
-    for photograph, count in ((wide, 8), (square, 6)):
-        found = list(photographs.cut(photograph))
+    for photograph, places, count in ((wide, 5, 8), (square, 5, 6), (wide, 9, 12), (square, 9, 10)):
+        found = list(photographs.cut(photograph, (1.0, 0.6), places))
         assert [crop.shape for crop in found] == [(224, 224, 3)] * count
         assert len({crop.tobytes() for crop in found}) == count
-    assert [a.tobytes() for a in photographs.cut(wide)] == [a.tobytes() for a in photographs.cut(wide)]
-    assert set(photographs.PARTS) == {"test", "calibration", "selection"}
+    again = [[crop.tobytes() for crop in photographs.cut(wide, (1.0, 0.6), 5)] for _ in range(2)]
+    assert again[0] == again[1]
+    assert set(photographs.PARTS) == set(photographs.SHARES) == set(photographs.PLACES)
 
 
 def test_agreement_counts_crops_of_which_float_is_sure(part: Any) -> None:
@@ -257,6 +258,7 @@ def test_ours_are_the_files_of_the_stage_and_its_facts(
         calibration=subject.write_calibration(tmp_path / "calibration.npz", rows, rows, first),
         timed=first,
         rows=lambda: iter([rows]),
+        tested="rows-24",
         score=lambda outputs, reference: subject.Quality((outputs.argmax(1) == reference.argmax(1)).astype(float)),
     )
     facts = ours.quantize(tiny, "onnx", tmp_path / "edgekd" / "onnx")
@@ -270,3 +272,34 @@ def test_ours_are_the_files_of_the_stage_and_its_facts(
     assert found.quality.scores.mean() > 0.8
     assert found.float_quality.scores.mean() == 1.0
     assert found.seconds.shape == (9,)
+
+
+@pytest.mark.parametrize(("part_name", "step"), [("pruning", "race"), ("qat", "qat")])
+def test_parts_that_train_add_one_thing_to_the_default_pipeline(
+    part: Any, tmp_path: Path, part_name: str, step: str
+) -> None:
+    trained = part("trained")
+    change = {"pruning": trained.RACED, "qat": trained.AWARE}[part_name]
+    plain, changed = (trained.changed(name, each, tmp_path) for name, each in (("plain", None), (part_name, change)))
+    assert step not in [node.stage for node in plain.nodes]
+    assert step in [node.stage for node in changed.nodes]
+
+
+def test_a_rival_wins_the_race_by_what_is_shown_alone(part: Any) -> None:
+    trained, subject = part("trained"), part("subject")
+    few, more, many = (subject.Quality((np.arange(10_000) < hits).astype(float)) for hits in (9_000, 9_030, 9_200))
+    assert trained.is_better(more, few, "small")
+    assert not trained.is_better(more, few, "unpruned")  # which may be a point better: it does more work
+    assert trained.is_better(many, few, "unpruned")
+    assert not trained.is_better(few, few, "small")
+
+
+def test_outputs_of_torch_are_made_again_for_other_test_rows(part: Any, tmp_path: Path) -> None:
+    making, environments = part("making"), part("environments")
+    rival = next(each for each in environments.RIVALS if each.form == "torch")
+    target = making.target(rival, "default", tmp_path)
+    target.parent.mkdir()
+    target.touch()
+    (target.parent / "rows-images-2000.npz").touch()
+    asked = [type("Subject", (), {"tested": f"images-{count}"}) for count in (2000, 10_000)]
+    assert [making.is_made(rival, "default", each, tmp_path) for each in asked] == [True, False]

@@ -95,7 +95,7 @@ def test_an_unknown_name_lists_the_nearest(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(BadInputError) as caught:
         resolve("pixle8", "devices", "device")
     assert caught.value.message == "found no device 'pixle8': neither a file nor a name"
-    assert caught.value.hint == "did you mean 'pixel8' or 'pixel6'?"
+    assert caught.value.hint == "did you mean 'pixel8' or 'pixel9' or 'pixel8pro'?"
 
 
 def test_models_are_frozen() -> None:

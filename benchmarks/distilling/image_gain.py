@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from distilling.row import Row
-from edgekd import build, device, pipeline, plan
+from edgekd import device, executor, pipeline, planning
 from edgekd.algorithms.proportions import student_quantile
 from edgekd.data import bundled
 from edgekd.data.sources import DEBIAN_FOLDER
@@ -79,16 +79,16 @@ def _accuracies(seed: int, folder: Path) -> Iterator[tuple[str, float]]:
 def _trained(seed: int, store: Path) -> dict[str, Path]:
     """Train both students by the default pipeline's own steps, and no others."""
     chosen = pipeline.load("default").model_copy(update={"seed": seed})
-    whole = plan.make(chosen, device.load("host"), plan.Options(control=True))
+    whole = planning.make(chosen, device.load("host"), planning.Options(control=True))
     wanted = _needed(whole.nodes, set(STUDENTS.values()))
-    steps = build.run(replace(whole, nodes=wanted), Store(store), Lines())
+    steps = executor.run(replace(whole, nodes=wanted), Store(store), Lines())
     made = {step.name: step.artifact.path for step in steps}
     return {name: made[step] for name, step in STUDENTS.items()}
 
 
-def _needed(nodes: Sequence[plan.Node], names: set[str]) -> tuple[plan.Node, ...]:
+def _needed(nodes: Sequence[planning.Node], names: set[str]) -> tuple[planning.Node, ...]:
     """The steps of those names and all that they take, in order."""
-    kept: list[plan.Node] = []
+    kept: list[planning.Node] = []
     for node in reversed(nodes):
         if node.name in names:
             kept.insert(0, node)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from distilling.row import Row, at_least
-from edgekd import build, device, pipeline, plan
+from edgekd import device, executor, pipeline, planning
 from edgekd.algorithms.bootstrap import mean, ratio_interval
 from edgekd.data.tokens import Tokenizer
 from edgekd.evidence import Findings
@@ -82,9 +82,9 @@ def first_build(folder: Path) -> float:
 def findings(name: str, folder: Path) -> Findings:
     """What the build left in its store; steps that are not there any more are made again."""
     store = folder / "artifacts" / ".store"
-    options = plan.Options(threads=THREADS)
-    made = plan.make(pipeline.load(name), device.load(DEVICE), options, store / "tables")
-    return Findings(made, build.run(made, Store(store), Quiet()))
+    options = planning.Options(threads=THREADS)
+    made = planning.make(pipeline.load(name), device.load(DEVICE), options, store / "tables")
+    return Findings(made, executor.run(made, Store(store), Quiet()))
 
 
 def quality(found: Findings, label: str) -> Iterator[Row]:

@@ -47,6 +47,7 @@ def subject(folder: Path, _store: Path | None = None) -> Subject:
         calibration=_calibration(folder, files["onnx"], found),
         timed=timed,
         rows=partial(_rows, test),
+        tested=f"crops-{photographs.RULES}",
         score=partial(score, groups),
     )
 

@@ -46,7 +46,7 @@ def by_rivals(subject: Subject, folder: Path, environment_folder: Path) -> None:
     """Let every rival quantize to the formats that it writes; files that are there are taken."""
     for rival in environments.RIVALS:
         for setting in rival.settings:
-            if not target(rival, setting, folder).is_file():
+            if not is_made(rival, setting, subject, folder):
                 _make(rival, setting, subject, target(rival, setting, folder), environment_folder)
 
 
@@ -75,8 +75,15 @@ def note(path: Path) -> Path:
     return path.with_suffix(".failed.txt")
 
 
+def is_made(rival: Rival, setting: str, subject: Subject, folder: Path) -> bool:
+    """Whether the file is there, and for torch the outputs of these very test rows."""
+    path = target(rival, setting, folder)
+    return path.is_file() and (rival.form != "torch" or _rows_file(subject, path.parent).is_file())
+
+
 def _make(rival: Rival, setting: str, subject: Subject, path: Path, environment_folder: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
     began = time.monotonic()
     try:
         if rival.form == "torch":
@@ -106,10 +113,14 @@ def _calibration(subject: Subject, form: str, folder: Path) -> Path:
 
 def _test_rows(subject: Subject, folder: Path) -> Path:
     """What is timed, and behind it the test rows: torch's outputs can't be had from a file here."""
-    path = folder / "rows.npz"
+    path = _rows_file(subject, folder)
     if not path.is_file():
         write_rows(path, [subject.timed, *single_rows(subject.rows())])
     return path
+
+
+def _rows_file(subject: Subject, folder: Path) -> Path:
+    return folder / f"rows-{subject.tested}.npz"
 
 
 def write_rows(path: Path, rows: Sequence[Arrays]) -> None:

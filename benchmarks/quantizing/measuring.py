@@ -80,8 +80,8 @@ def in_torch(subject: Subject, made: Made) -> Measured:
 
 
 def outputs(subject: Subject, path: Path) -> npt.NDArray[np.float32]:
-    """A file's outputs on the test rows, kept beside it for as long as its bytes are the same."""
-    kept = path.with_name(f"{path.name}.{subject.name}-{sha256(path)[:12]}.npy")
+    """A file's outputs on the test rows, kept beside it for as long as its bytes and the rows are the same."""
+    kept = path.with_name(f"{path.name}.{subject.name}-{subject.tested}-{sha256(path)[:12]}.npy")
     if not kept.is_file():
         np.save(kept, for_file(path).Runner(path, 1).run(subject.rows()))
     found: npt.NDArray[np.float32] = np.load(kept)

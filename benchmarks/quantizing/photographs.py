@@ -11,6 +11,7 @@ selection part, and the test part is only ever scored.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import subprocess
@@ -30,8 +31,12 @@ Bytes = npt.NDArray[np.uint8]
 
 SIZE = 224
 SHORTEST = 350  # pixels of a photograph's shorter side
-SHARES = (1.0, 0.6)  # of the shorter side: the sides of its crops
-MORE_SHARES = (1.0, 0.85, 0.7, 0.6)  # of the selection part, where few crops are left of which float is sure
+SHARES = {  # of the shorter side: the sides of its crops, of which float is to be sure of enough outside calibration
+    "calibration": (1.0, 0.6),
+    "selection": (1.0, 0.85, 0.7, 0.6),
+    "test": (1.0, 0.85, 0.7, 0.6),
+}
+PLACES = {"calibration": 5, "selection": 5, "test": 9}  # of each share below 1: corners and middle, or a grid
 PARTS = ("test", "calibration", "test", "selection", "test")  # of photographs one after another
 SAMPLES = "scikit-image==0.26.0"
 PACKAGES = ("lomiri-wallpapers-16.04", "mate-backgrounds", "plasma-workspace-wallpapers", "gcompris-qt-data")
@@ -77,17 +82,18 @@ WALLPAPERS = (
 )
 COLLECTIONS = ("erase", "explore_farm_animals", "explore_monuments", "explore_world_animals")
 SAMPLED = ("astronaut", "brick", "camera", "chelsea", "coffee", "grass", "gravel", "motorcycle_left", "rocket")
+_CHOSEN = (SHARES, PLACES, PARTS, BACKGROUNDS, WALLPAPERS, COLLECTIONS, SAMPLED)
+RULES = hashlib.sha256(repr(_CHOSEN).encode()).hexdigest()[:8]  # crops cut by others are other crops
 
 
 def crops(folder: Path) -> dict[str, tuple[Bytes, npt.NDArray[np.int64]]]:
     """Crops (N, 224, 224, 3) of each part, and the number of the photograph that each was cut out of."""
-    path = folder / "crops.npz"
+    path = folder / f"crops-{RULES}.npz"
     if not path.is_file():
         found: dict[str, list[tuple[int, Bytes]]] = {part: [] for part in PARTS}
         for number, photograph in enumerate(photographs(folder)):
             part = PARTS[number % len(PARTS)]
-            shares = MORE_SHARES if part == "selection" else SHARES
-            found[part] += [(number, crop) for crop in cut(photograph, shares)]
+            found[part] += [(number, crop) for crop in cut(photograph, SHARES[part], PLACES[part])]
         arrays = {part: np.stack([crop for _, crop in each]) for part, each in found.items()}
         numbers = {f"{part}_of": np.array([number for number, _ in each]) for part, each in found.items()}
         np.savez(path, allow_pickle=False, **arrays, **numbers)
@@ -95,15 +101,14 @@ def crops(folder: Path) -> dict[str, tuple[Bytes, npt.NDArray[np.int64]]]:
         return {part: (kept[part], kept[f"{part}_of"]) for part in dict.fromkeys(PARTS)}
 
 
-def cut(photograph: Image, shares: Sequence[float] = SHARES) -> Iterator[Bytes]:
-    """Squares of 224 x 224: three as wide as the photograph, along its longer side, and five of each smaller share."""
+def cut(photograph: Image, shares: Sequence[float], places: int) -> Iterator[Bytes]:
+    """Squares of 224 x 224: three as wide as the photograph, along its longer side, and five or nine of each share."""
     width, height = photograph.size
     seen = set()
     for share in shares:
         side = int(share * min(width, height))
-        ends = (0.0, 1.0) if share < 1 else (0.0, 0.5, 1.0)
-        places = {(x, y) for x in ends for y in ends} | {(0.5, 0.5)}
-        for x, y in sorted(places):
+        ends = (0.0, 1.0) if share < 1 and places == 5 else (0.0, 0.5, 1.0)
+        for x, y in sorted({(x, y) for x in ends for y in ends} | {(0.5, 0.5)}):
             left, top = round(x * (width - side)), round(y * (height - side))
             if (side, left, top) not in seen:
                 seen.add((side, left, top))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from edgekd import build, device, pipeline, plan
+from edgekd import device, executor, pipeline, planning
 from edgekd.artifact import Artifact
 from edgekd.progress import Lines
 from edgekd.stages import calibration
@@ -23,15 +23,15 @@ class AbsentError(Exception):
 class Fresh(Lines):
     """A line for each step that had to run."""
 
-    def finished(self, step: str, seconds: float, summary: str, *, cached: bool) -> None:
+    def finished(self, taken: executor.StepTaken) -> None:
         """Print it unless the step was in the store."""
-        if not cached:
-            super().finished(step, seconds, summary, cached=cached)
+        if not taken.cached:
+            super().finished(taken)
 
 
-def planned(name: str, store: Path) -> plan.Plan:
+def planned(name: str, store: Path) -> planning.Plan:
     """The plan of a shipped pipeline for this machine, with as many calibration rows as the rivals take."""
-    whole = plan.make(pipeline.load(name), device.load("host"), plan.Options(), store / "tables")
+    whole = planning.make(pipeline.load(name), device.load("host"), planning.Options(), store / "tables")
     nodes = [
         replace(node, config=calibration.Config(samples=SAMPLES)) if node.stage == "calibration" else node
         for node in whole.nodes
@@ -40,7 +40,7 @@ def planned(name: str, store: Path) -> plan.Plan:
 
 
 def made(
-    whole: plan.Plan, wanted: Collection[str], store: Path, costly: Collection[str] = ()
+    whole: planning.Plan, wanted: Collection[str], store: Path, costly: Collection[str] = ()
 ) -> Mapping[str, Artifact]:
     """The artifacts of the steps ``wanted``.
 
@@ -50,19 +50,19 @@ def made(
     """
     needed = replace(whole, nodes=tuple(reversed(list(_needed(whole, wanted)))))
     kept = Store(store)
-    for node, there in build.cached_steps(needed, kept):
+    for node, there in executor.cached_steps(needed, kept):
         if node.name in costly and not there:
             raise AbsentError(f"{store} has no {node.name!r} of the pipeline {whole.pipeline.path.stem}")
-    return {step.name: step.artifact for step in build.run(needed, kept, Fresh())}
+    return {step.name: step.artifact for step in executor.run(needed, kept, Fresh())}
 
 
-def task(whole: plan.Plan, tokenizer: Artifact | None, scratch: Path) -> Task:
+def task(whole: planning.Plan, tokenizer: Artifact | None, scratch: Path) -> Task:
     """The plan's task, whose texts are read by ``tokenizer``; token ids are kept in ``scratch``."""
     scratch.mkdir(parents=True, exist_ok=True)
     return whole.data.open(None if tokenizer is None else tokenizer.path, scratch)
 
 
-def _needed(whole: plan.Plan, wanted: Collection[str]) -> Iterator[plan.Node]:
+def _needed(whole: planning.Plan, wanted: Collection[str]) -> Iterator[planning.Node]:
     """The steps ``wanted`` and all that they take, the last one first."""
     names = set(wanted)
     for node in reversed(whole.nodes):

@@ -41,6 +41,7 @@ class Subject:
     calibration: Path  # as edgekd's stage 'calibration' writes it
     timed: Arrays  # one row
     rows: Callable[[], Iterator[Arrays]]  # the test rows, each by itself
+    tested: str  # what they are called: outputs that are kept are of these very rows
     score: Callable[[npt.NDArray[Any], npt.NDArray[Any]], Quality]  # of outputs, and of the float file's
 
 

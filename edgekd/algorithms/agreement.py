@@ -46,6 +46,25 @@ def cosines(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np
     return found
 
 
+def divergence(reference: npt.NDArray[Any], outputs: npt.NDArray[Any]) -> float:
+    """Return the mean Kullback-Leibler divergence of the probabilities that the logits (N, classes) stand for.
+
+    It weighs an error by what it does to the answer, where a cosine counts that of an unlikely class as much.
+
+    >>> logits = np.array([[0.0, 0.0], [0.0, 100.0]])
+    >>> divergence(logits, logits), round(divergence(logits, np.array([[0.0, 0.0], [0.0, 0.0]])), 4)
+    (0.0, 0.3466)
+    """
+    expected, found = (_log_probabilities(each.astype(np.float64)) for each in (reference, outputs))
+    return float((np.exp(expected) * (expected - found)).sum(1).mean())
+
+
+def _log_probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    below = logits - logits.max(1, keepdims=True)
+    found: npt.NDArray[np.float64] = below - np.log(np.exp(below).sum(1, keepdims=True))
+    return found
+
+
 def alikeness(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
     """Pearson's correlation between the cosines of all pairs of rows in ``first`` and those in ``second``.
 

@@ -14,7 +14,7 @@ class Candidate:
 
     name: str
     drop: float  # of the float model's quality, the share that is lost; below 0 where it gained
-    closeness: float  # mean cosine of its outputs to the float model's
+    closeness: float  # of its outputs to the float model's: the higher, the closer
     seconds: float  # median latency
 
 

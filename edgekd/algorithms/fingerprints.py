@@ -27,10 +27,10 @@ def fingerprint(values: npt.NDArray[Any]) -> Floats:
     return ordered[np.linspace(0, len(ordered) - 1, POINTS).round().astype(np.int64)]
 
 
-def matches(known: npt.NDArray[Any], found: Mapping[str, npt.NDArray[Any]]) -> dict[str, int]:
+def matches(known: npt.NDArray[Any], found: Mapping[str, npt.NDArray[Any]], alike: float = ALIKE) -> dict[str, int]:
     """Return for each of ``found`` (K,) which of the fingerprints ``known`` (S, K) it has, if it has one.
 
-    Two are the same if they differ nowhere by more than a thousandth of the span of the known one; of several, the
+    Two are the same if they differ nowhere by more than ``alike`` of the span of the known one; of several, the
     nearest is taken. Two tensors that can't be told from each other so have the same range anyway.
 
     >>> known = np.array([[0.0, 1.0, 2.0], [0.0, 1.5, 2.0]])
@@ -40,8 +40,9 @@ def matches(known: npt.NDArray[Any], found: Mapping[str, npt.NDArray[Any]]) -> d
     spans = np.maximum(np.ptp(known, axis=1), np.abs(known).max(axis=1))
     made = {}
     for name, points in found.items():
-        apart = np.abs(known - points).max(axis=1) / np.maximum(spans, np.finfo(np.float64).tiny)
+        with np.errstate(over="ignore"):  # beside a tensor of zeros
+            apart = np.abs(known - points).max(axis=1) / np.maximum(spans, np.finfo(np.float64).tiny)
         best = int(np.argmin(apart))
-        if apart[best] <= ALIKE:
+        if apart[best] <= alike:
             made[name] = best
     return made

@@ -50,10 +50,10 @@ def copies(peaks: Values, extra: int, least: float = 4.0) -> npt.NDArray[np.int6
     return found
 
 
-def rows_to_int8(table: Values) -> tuple[npt.NDArray[np.int8], Values]:
+def rows_to_int8(table: Values, most: int = 127) -> tuple[npt.NDArray[np.int8], Values]:
     """Round each row of ``table`` (V, H) to 8 bits with a step of its own: whole numbers (V, H) and steps (V, 1).
 
-    step = max|row| / 127, so that the largest stays exact; a row of zeros has the step 1.
+    step = max|row| / ``most``, so that the largest stays exact; a row of zeros has the step 1.
     One step for a whole embedding table lets its longest word decide for all: on all-MiniLM-L6-v2 that alone leaves
     1 - cosine to float at 0.0004, a step for each row 0.00002.
 
@@ -62,5 +62,5 @@ def rows_to_int8(table: Values) -> tuple[npt.NDArray[np.int8], Values]:
     ([[127, -1], [0, 127]], [[2.0], [0.0010000000474974513]])
     """
     peaks = np.abs(table).max(axis=1, keepdims=True)
-    steps = np.where(peaks > 0, peaks / 127, 1).astype(np.float32)
+    steps = np.where(peaks > 0, peaks / most, 1).astype(np.float32)
     return np.rint(table / steps).astype(np.int8), steps

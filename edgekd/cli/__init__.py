@@ -13,11 +13,21 @@ from typing import Any
 import click
 
 from edgekd import __version__, processes
+from edgekd.cli import streams
 from edgekd.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, EdgekdError, StageError
 
 COMMANDS = {
     "build": "Build, measure and judge: the whole pipeline for one device or more.",
+    "check": "Judge the saved measurements of a finished run again.",
+    "report": "Write report.html of a finished run again.",
+    "bundle": "Bundle a finished run again, for an app team.",
+    "init": "Write a first pipeline for your data and teacher.",
+    "compare": "Compare two runs, or two bundles: what changed, and what got worse.",
     "plan": "Show what a build would do, what is cached, and which limits apply.",
+    "profile": "Measure any .onnx or .tflite file on a device.",
+    "doctor": "Say what is installed and what is missing, and whether a device is reached.",
+    "clean": "Free the store of what no report needs.",
+    "verify": "Check a bundle: whole, signed, in agreement with itself, and its golden answers.",
     "devices": "List devices, or show one with its facts and their sources.",
     "stages": "List the stages of a pipeline, or show the options of one.",
 }
@@ -42,8 +52,7 @@ class LazyGroup(click.Group):
             return None
         if ctx.resilient_parsing:
             return click.Command(cmd_name, short_help=COMMANDS[cmd_name])
-        command: click.Command = import_module(f"edgekd.cli.{cmd_name}").command
-        return command
+        return _imported(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -61,12 +70,19 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Name the nearest commands where there is none of that name."""
+        """Name the nearest commands where there is none of that name; a shell completes options, too."""
         from edgekd.errors import nearest
 
         if args and args[0] not in COMMANDS:
             raise click.UsageError(f"found no command {args[0]!r}: {nearest(args[0], COMMANDS)}", ctx)
+        if args and ctx.resilient_parsing:
+            return args[0], _imported(args[0]), args[1:]
         return super().resolve_command(ctx, args)
+
+
+def _imported(name: str) -> click.Command:
+    command: click.Command = import_module(f"edgekd.cli.{name}").command
+    return command
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,6 +99,7 @@ def main() -> None:
 
 def entry() -> None:
     """Run the command line and exit with its code."""
+    streams.prepare()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,7 @@ import click
 
 from edgekd.cli.options import planning
 from edgekd.errors import EXIT_OK
-from edgekd.plan import Plan
+from edgekd.planning import Plan
 from edgekd.report.model import Report
 
 
@@ -23,6 +23,12 @@ from edgekd.report.model import Report
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Also say what each step made, under which key, with which versions; the traceback of a tool that failed.",
+)
 def command(**given: object) -> int:
     """Build, measure and judge PIPELINE (default: 'default') for a device.
 
@@ -30,12 +36,15 @@ def command(**given: object) -> int:
     """
     from edgekd import processes
 
+    if given["quiet"] and given["verbose"]:
+        raise click.UsageError("found both --quiet and --verbose, expected one of them")
     processes.check()
     plans = processes.main_first(lambda: _plans(given))
     output = Path(str(given["output"]))
     if not processes.is_main():
         return _help(plans, output)
-    results = [_build_one(plan, output, quiet=bool(given["quiet"])) for plan in plans]
+    results = [_build_one(plan, output, given) for plan in plans]
+    _summarize(results)
     processes.leave()
     if given["as_json"]:
         reports = [asdict(report) for report, _ in results]
@@ -46,13 +55,10 @@ def command(**given: object) -> int:
 
 
 def _plans(given: Mapping[str, object]) -> list[Plan]:
-    from edgekd import build
+    from edgekd.api import ready
     from edgekd.cli import planned
 
-    plans = planned.plans(given)
-    for plan in plans:
-        build.check_shares(plan)
-    return plans
+    return [ready(plan) for plan in planned.plans(given)]
 
 
 def worst_code(codes: list[int]) -> int:
@@ -60,29 +66,47 @@ def worst_code(codes: list[int]) -> int:
     return next((code for code in (1, 4) if code in codes), 0)
 
 
-def _build_one(plan: Plan, output: Path, *, quiet: bool) -> tuple[Report, Path]:
-    from edgekd import build, findings
-    from edgekd.evidence import Findings
+def _build_one(plan: Plan, output: Path, given: Mapping[str, object]) -> tuple[Report, Path]:
+    from edgekd import ahead
+    from edgekd.api import build_plan
+    from edgekd.errors import StageError
     from edgekd.progress import reporter
-    from edgekd.report import folder
-    from edgekd.rows import run_files
-    from edgekd.store import Store
 
-    began = time.monotonic()
-    steps = build.run(plan, Store(output / ".store"), reporter(quiet=quiet))
-    found = Findings(plan, steps)
-    report = findings.report(found, time.monotonic() - began)
-    return report, folder.write(report, run_files(found), output)
+    quiet, verbose = bool(given["quiet"]), bool(given["verbose"])
+    try:
+        return build_plan(plan, output, reporter(quiet=quiet, verbose=verbose, ahead=ahead.of(plan, output)))
+    except StageError as error:
+        if verbose:
+            import traceback
+
+            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        raise
+
+
+def _summarize(results: list[tuple[Report, Path]]) -> None:
+    """Append each report.md to the summary of a GitHub job, where this is one."""
+    from edgekd.report import markdown
+
+    named = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not named:
+        return
+    try:
+        with Path(named).open("a", encoding="utf-8") as summary:
+            summary.writelines(f"{markdown.text(report)}\n" for report, _ in results)
+    except OSError as error:
+        click.echo(f"{named} (GITHUB_STEP_SUMMARY): can't be written: {error.strerror}", err=True)
+    else:
+        click.echo(f"report.md was appended to {named} (GITHUB_STEP_SUMMARY)", err=True)
 
 
 def _help(plans: list[Plan], output: Path) -> int:
     """In all processes but the first: do a share of the work, and leave it to the first one to judge and to tell."""
-    from edgekd import build, processes
+    from edgekd import executor, processes
     from edgekd.progress import Quiet
     from edgekd.store import Store
 
     for plan in plans:
-        build.run(plan, Store(output / ".store"), Quiet())
+        executor.run(plan, Store(output / ".store"), Quiet())
     processes.leave()
     return EXIT_OK
 

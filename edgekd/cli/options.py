@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from edgekd.asked import MOST_THREADS, WORDS
+
 Command = Callable[..., Any]
 
 
@@ -24,12 +26,19 @@ OPTIONS = (
     click.option("--quick", is_flag=True, help="Measure in a hurry, for a look."),
     click.option(
         "--threads",
-        type=click.IntRange(1, 256),
+        type=click.IntRange(1, MOST_THREADS),
         default=1,
         show_default=True,
         help="Threads to train and measure with.",
     ),
-    click.option("--require", type=click.Choice(["on_device", "predicted"]), help="The least evidence that is judged."),
+    click.option("--load", type=click.IntRange(0, 256), default=0, help="Measure again beside so many busy cores."),
+    click.option("--sustained", is_flag=True, help="Run INT8 files for ten minutes, or until the speed is steady."),
+    click.option(
+        "--parity",
+        type=click.Choice(WORDS["parity"]),
+        help="Also run the INT8 files on an emulated Arm processor; what that needs is fetched the first time.",
+    ),
+    click.option("--require", type=click.Choice(WORDS["require"]), help="The least evidence that is judged."),
     click.option(
         "-o",
         "--output",

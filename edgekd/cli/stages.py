@@ -14,10 +14,22 @@ from edgekd.objectives.table import Loss
 from edgekd.pipeline import STEPS
 
 
-@click.group(invoke_without_command=True)
+class StageGroup(click.Group):
+    """'edgekd stages NAME' is short for 'edgekd stages show NAME'."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Take what is no command for a stage's name."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=StageGroup, invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List the stages of a pipeline, or show the options of one."""
+    """List the stages of a pipeline, or show the options of one: edgekd stages NAME."""
     if context.invoked_subcommand is None:
         context.invoke(list_stages)
 
@@ -38,8 +50,8 @@ def show_stage(name: str) -> int:
         raise BadInputError(f"found no stage {name!r}", nearest(name, STEPS))
     click.echo(f'[[stages]]\nuse = "{name}"')
     for option, field in STEPS[name].model_fields.items():
-        default = "required" if field.is_required() else f"default {_toml(field.default)}"
-        click.echo(f"{option:<20} {_kind(field.annotation):<44} {default}")
+        default = "required" if field.is_required() else f"default {toml(field.default)}"
+        click.echo(f"{option:<20} {kind(field.annotation):<44} {default}")
     if "losses" in STEPS[name].model_fields:
         click.echo("\nA loss is { use = NAME } with its options; docs/losses.md says which one is for what:")
         for line in losses(by_labels=name == "finetune"):
@@ -54,11 +66,11 @@ def losses(*, by_labels: bool) -> Iterator[str]:
             yield f"{name:<20} {objective.summary:<51} {', '.join(objective.config.model_fields)}"
 
 
-def _kind(annotation: Any) -> str:
+def kind(annotation: Any) -> str:
     """A type as a person writes its values: 'int', or the words that are allowed."""
     inner = get_args(annotation)
     if type(None) in inner:
-        return _kind(inner[0])
+        return kind(inner[0])
     if get_origin(annotation) is Literal:
         return " | ".join(repr(word) for word in inner)
     if annotation is Any:
@@ -66,11 +78,12 @@ def _kind(annotation: Any) -> str:
     if inner[:1] == (Loss,):
         return "list of losses, see below"
     if get_origin(annotation) is tuple:
-        return f"list of {_kind(inner[0])}"
+        return f"list of {kind(inner[0])}"
     return str(annotation.__name__)
 
 
-def _toml(value: object) -> str:
+def toml(value: object) -> str:
+    """A default as a pipeline would say it."""
     if value is None:
         return "none"
     return repr(list(value)) if isinstance(value, tuple) else repr(value)

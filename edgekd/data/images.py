@@ -6,6 +6,7 @@ So memory doesn't grow with the number of images: only those that are asked for 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -93,6 +94,18 @@ class Decoder:
             os.replace(partial, path)
         finally:
             Path(partial).unlink(missing_ok=True)
+
+
+def png(image: npt.NDArray[Any]) -> bytes | None:
+    """An image (H, W, 1 or 3) as a PNG file, which holds it as it is; None where its values aren't whole."""
+    from PIL import Image as pillow  # noqa: N813 (a module)
+
+    whole = image.astype(np.uint8)
+    if not np.array_equal(whole, image):
+        return None
+    target = io.BytesIO()
+    pillow.fromarray(whole[..., 0] if image.shape[2] == 1 else whole).save(target, "PNG")
+    return target.getvalue()
 
 
 def decoded(file: File, name: str, size: tuple[int, int] | None = None) -> Image:

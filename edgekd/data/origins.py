@@ -39,6 +39,7 @@ class TabularConfig(Frozen):
     train: Names = ()  # files or globs; for a hub, names of its splits
     test: Names = ()
     selection: Annotated[int, Field(ge=1)] = 500  # training rows kept for choosing, never trained on
+    licence: str = ""  # under what terms it may be used, for the bundle; no source decides or needs it
 
     def beside(self, folder: Path) -> Self:
         """Return the same with every file found from ``folder``; a hub's id stays unless such a folder exists."""
@@ -61,7 +62,7 @@ class TabularConfig(Frozen):
             BadInputError: one that was given and isn't in ``known``.
 
         """
-        for name in sorted(self.model_fields_set - set(known)):
+        for name in sorted(self.model_fields_set - {"licence", *known}):
             raise BadInputError(f"[data] {name}: found with use = {self.use!r}, which takes {', '.join(sorted(known))}")
 
 

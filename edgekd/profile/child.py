@@ -1,8 +1,10 @@
 """The process in which a model is measured: fresh, so that its peak memory is the model's and nobody else's.
 
 Run as ``python -m edgekd.profile.child``: one JSON object (the fields of :class:`Request`) on stdin, one JSON object on
-the last line of stdout, the timed runs as 64-bit nanoseconds in the file ``samples``. It imports the standard
-library, numpy and one runtime, nothing of edgekd, so the file can also be run alone on another machine.
+the last line of stdout, the timed runs as 64-bit nanoseconds in the file ``samples``. With two arguments it reads the
+request from the first file and writes the answer to the second, and the samples may go to stdout ('-'). It imports
+the standard library, numpy and one runtime, nothing of edgekd, so the file can also be run alone on another machine.
+The constants are the rules of measuring; ``runner.c`` is given them.
 """
 
 from __future__ import annotations
@@ -14,22 +16,28 @@ import re
 import sys
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 MODULES = {"onnxruntime": "onnxruntime", "tflite": "ai_edge_litert.interpreter"}
 POWERCAP = Path("/sys/class/powercap")
+STDOUT = 9  # where stdout is kept while 1 is stderr
 # Samples are written out in blocks: kept whole, a minute of a 0.05 ms model would add 10 MB to the peak it measures.
 BLOCK = 4096  # runs, of 8 bytes
 WARMUP_WINDOW = 8  # runs whose median is compared with that of the same number before
 WARMUP_GAIN = 0.02  # warm-up is over once a window is not faster than the one before by more than this share
 WARMUP_MIN_S = 0.1  # clocks rise over tens of milliseconds, in which a small model runs a hundred times
 WARMUP_MAX_S = 10.0
+FLUSH_NS = 2_000_000_000  # whoever reads along has all but the last two seconds if the device goes away
+STEADY_WINDOW_S = 30.0
+STEADY_WINDOWS = 4  # the sustained speed is reached once the means of so many windows in a row differ by no more than
+STEADY_SPREAD = 0.03  # this share
 
 
 class Refused(Exception):  # noqa: N818 (it is an answer to the parent, not a defect)
@@ -47,6 +55,8 @@ class Request:
     samples: str
     min_runs: int
     min_seconds: float
+    sustained: bool = False  # run for min_seconds, or until the speed is steady
+    pin: bool = False  # to the core that is least busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,31 +86,46 @@ def measure(request: Request) -> dict[str, Any]:
         Refused: the model cannot be loaded or run, or the inputs do not fit it.
 
     """
+    core = pin_to_idle_core() if request.pin else None
     module = import_module(MODULES[request.runtime])
     base = peak_memory_bytes()
-    loader = _load_onnxruntime if request.runtime == "onnxruntime" else _load_tflite
-    load_time_s, loaded = _timed(partial(_try, "load", request, partial(loader, module, request)))
+    load_time_s, loaded = _timed(partial(load, module, request))
     load_peak = peak_memory_bytes()
     invoke = loaded.bind(read_inputs(Path(request.inputs), loaded.inputs))
     first_inference_s, _ = _timed(partial(_try, "run", request, invoke))
+    cold_start_s = process_age_s()
     gc.collect()
     gc.disable()
     warmups_s, settled = warm_up(invoke)
-    with Path(request.samples).open("wb", buffering=0) as sink:
+    with _sink(request.samples) as sink:
         energy = read_energy()
-        runs = time_runs(invoke, request.min_runs, request.min_seconds, sink)
+        runs, steady_runs = time_runs(invoke, request, sink)
         energy_after = read_energy()
     return {
         "base_memory_bytes": base,
         "load_time_s": load_time_s,
         "load_peak_bytes": load_peak,
+        "cold_start_s": cold_start_s,
         "first_inference_s": first_inference_s,
         "warmups_s": warmups_s,
         "settled": settled,
         "runs": runs,
+        "steady_runs": steady_runs,
+        "core": core,
         "peak_memory_bytes": peak_memory_bytes(),
         "energy": [energy, energy_after],
     }
+
+
+def load(module: Any, request: Request) -> Loaded:
+    """The model in its runtime, whose Python module is ``module``.
+
+    Raises:
+        Refused: it can't be loaded.
+
+    """
+    loader = _load_onnxruntime if request.runtime == "onnxruntime" else _load_tflite
+    return cast("Loaded", _try("load", request, partial(loader, module, request)))
 
 
 def warm_up(invoke: Callable[[], object], clock: Callable[[], int] = time.perf_counter_ns) -> tuple[list[float], bool]:
@@ -117,27 +142,91 @@ def warm_up(invoke: Callable[[], object], clock: Callable[[], int] = time.perf_c
         after = clock()
         durations_s.append((after - before) / 1e9)
         elapsed_s, enough = (after - started) / 1e9, len(durations_s) >= 2 * WARMUP_WINDOW
-        if enough and elapsed_s >= WARMUP_MIN_S and _settled(durations_s):
+        if enough and elapsed_s >= WARMUP_MIN_S and settled(durations_s):
             return durations_s, True
         if enough and elapsed_s >= WARMUP_MAX_S:
             return durations_s, False
 
 
-def time_runs(invoke: Callable[[], object], min_runs: int, min_seconds: float, sink: BinaryIO) -> int:
-    """Time single runs until both minima hold; write each as 64-bit nanoseconds to ``sink`` and return their number."""
-    clock, block = time.perf_counter_ns, array("q", bytes(8 * BLOCK))
-    runs, finished = 0, clock()
-    deadline = finished + int(min_seconds * 1e9)
-    while runs < min_runs or finished < deadline:
+def time_runs(invoke: Callable[[], object], request: Request, sink: BinaryIO) -> tuple[int, int]:
+    """Time single runs until both minima hold, or until the speed is steady where the request says so.
+
+    Each run is written as 64-bit nanoseconds to ``sink``. Returns their number, and how many of the last ones were at a
+    steady speed.
+    """
+    clock, block, steady = time.perf_counter_ns, array("q", bytes(8 * BLOCK)), Steady()
+    runs, filled, finished = 0, 0, clock()
+    written, window, deadline = finished, finished, finished + int(request.min_seconds * 1e9)
+    while runs < request.min_runs or finished < deadline:
         before = clock()
         invoke()
         finished = clock()
-        block[runs % BLOCK] = finished - before
-        runs += 1
-        if runs % BLOCK == 0:
-            sink.write(block)
-    sink.write(memoryview(block)[: runs % BLOCK])
-    return runs
+        block[filled] = finished - before
+        filled, runs = filled + 1, runs + 1
+        if filled == BLOCK or finished - written > FLUSH_NS:
+            sink.write(memoryview(block)[:filled])
+            filled, written = 0, finished
+        if request.sustained and finished - window > STEADY_WINDOW_S * 1e9:
+            window = finished
+            if steady.reached(runs, finished) and runs >= request.min_runs:
+                break
+    sink.write(memoryview(block)[:filled])
+    return runs, steady.runs
+
+
+class Steady:
+    """Whether the speed has become steady: the mean time of a run in each window, without keeping the runs."""
+
+    def __init__(self) -> None:
+        self.runs = 0  # that were steady, at the end
+        self._marks: list[tuple[int, int]] = []  # runs and nanoseconds at the end of each window
+
+    def reached(self, runs: int, now_ns: int) -> bool:
+        """Note the end of a window, and tell whether the last STEADY_WINDOWS were equally fast."""
+        self._marks.append((runs, now_ns))
+        last = self._marks[-STEADY_WINDOWS - 1 :]
+        if len(last) <= STEADY_WINDOWS:
+            return False
+        means = [(end[1] - start[1]) / (end[0] - start[0]) for start, end in pairwise(last)]
+        if max(means) > (1 + STEADY_SPREAD) * min(means):
+            return False
+        self.runs = last[-1][0] - last[0][0]
+        return True
+
+
+def pin_to_idle_core(watched_s: float = 0.2) -> int | None:
+    """Keep this process on the core that did least in the last fifth of a second; None where that can't be done."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    try:
+        before = _idle_ticks()
+        time.sleep(watched_s)
+        idle = {core: ticks - before.get(core, ticks) for core, ticks in _idle_ticks().items()}
+        core = max(os.sched_getaffinity(0) & idle.keys(), key=lambda each: idle[each])
+        os.sched_setaffinity(0, {core})
+    except (OSError, ValueError):
+        return None
+    return core
+
+
+def _idle_ticks() -> dict[int, int]:
+    """Source: proc_stat(5), the fourth figure of a core's line."""
+    lines = re.findall(r"^cpu(\d+) (.*)$", Path("/proc/stat").read_text(), re.MULTILINE)
+    return {int(core): int(figures.split()[3]) for core, figures in lines}
+
+
+def process_age_s() -> float | None:
+    """Return the seconds since this process was started, as exact as the kernel's ticks; None where it doesn't tell."""
+    try:
+        started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError):
+        return None
+
+
+def _sink(samples: str) -> BinaryIO:
+    """A file, or what stdout was before it was turned away."""
+    return os.fdopen(STDOUT, "wb", buffering=0) if samples == "-" else Path(samples).open("wb", buffering=0)
 
 
 def read_inputs(path: Path, inputs: tuple[Input, ...]) -> list[Any]:
@@ -193,17 +282,21 @@ def peak_memory_bytes() -> int | None:
     return None
 
 
-def main() -> None:
-    """Read a request from stdin, measure, and print the answer as the last line of stdout."""
+def main(*arguments: str) -> None:
+    """Read a request, measure, and write the answer: from stdin to the last line of stdout, or between two files."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(1, STDOUT)
     os.dup2(2, 1)  # whatever a runtime prints goes to stderr, also when its buffers are flushed at exit
+    text = Path(arguments[0]).read_text(encoding="utf-8") if arguments else sys.stdin.read()
     try:
-        found = measure(Request(**json.load(sys.stdin)))
+        found = measure(Request(**json.loads(text)))
     except Refused as error:
         found = {"refused": str(error)}
-    answer.write(json.dumps(found) + "\n")
-    answer.close()
+    line = json.dumps(found) + "\n"
+    if arguments:
+        Path(arguments[1]).write_text(line, encoding="utf-8")
+    else:
+        os.write(STDOUT, line.encode())
 
 
 def _load_onnxruntime(module: Any, request: Request) -> Loaded:
@@ -213,7 +306,17 @@ def _load_onnxruntime(module: Any, request: Request) -> Loaded:
     session = module.InferenceSession(request.model, options, providers=["CPUExecutionProvider"])
     names = [found.name for found in session.get_inputs()]
     inputs = tuple(Input((found.name,), _onnx_dtype(found.type), _sizes(found.shape)) for found in session.get_inputs())
-    return Loaded(inputs, lambda arrays: partial(session.run, None, dict(zip(names, arrays, strict=True))))
+
+    def bind(arrays: list[Any]) -> Callable[[], object]:
+        """Outputs stay where the runtime made them, as in a program in C: no copy of them is timed."""
+        bound = session.io_binding()
+        for name, values in zip(names, arrays, strict=True):
+            bound.bind_cpu_input(name, values)
+        for found in session.get_outputs():
+            bound.bind_output(found.name)
+        return partial(session.run_with_iobinding, bound)
+
+    return Loaded(inputs, bind)
 
 
 def _load_tflite(module: Any, request: Request) -> Loaded:
@@ -223,10 +326,15 @@ def _load_tflite(module: Any, request: Request) -> Loaded:
     interpreter.allocate_tensors()
     details = interpreter.get_input_details()
     inputs = tuple(
-        Input(_tflite_aliases(one["name"]), np.dtype(one["dtype"]).name, _sizes(one["shape"])) for one in details
+        Input(aliases(one["name"]), np.dtype(one["dtype"]).name, _sizes(one["shape_signature"])) for one in details
     )
 
     def bind(arrays: list[Any]) -> Callable[[], object]:
+        others = [pair for pair in zip(details, arrays, strict=True) if pair[1].shape != tuple(pair[0]["shape"])]
+        for found, values in others:
+            interpreter.resize_tensor_input(found["index"], values.shape)
+        if others:
+            interpreter.allocate_tensors()
         for found, values in zip(details, arrays, strict=True):
             interpreter.set_tensor(found["index"], values)
         invoke: Callable[[], object] = interpreter.invoke
@@ -235,8 +343,8 @@ def _load_tflite(module: Any, request: Request) -> Loaded:
     return Loaded(inputs, bind)
 
 
-def _tflite_aliases(tensor: str) -> tuple[str, ...]:
-    """Converters name the input x of a signature 'serving_default_x:0'."""
+def aliases(tensor: str) -> tuple[str, ...]:
+    """All names of a tensor. Converters name the input x of a signature 'serving_default_x:0'."""
     match = re.fullmatch(r"[^/]*serving_default_(.+?)(?::\d+)?", tensor)
     return (tensor, match[1]) if match else (tensor,)
 
@@ -289,10 +397,11 @@ def _timed(action: Callable[[], Any]) -> tuple[float, Any]:
     return (time.perf_counter_ns() - before) / 1e9, result
 
 
-def _settled(durations_s: list[float]) -> bool:
+def settled(durations_s: Sequence[float]) -> bool:
+    """Whether the last window's median is not below that of the one before by more than WARMUP_GAIN."""
     last, previous = durations_s[-WARMUP_WINDOW:], durations_s[-2 * WARMUP_WINDOW : -WARMUP_WINDOW]
     return median(last) >= (1 - WARMUP_GAIN) * median(previous)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

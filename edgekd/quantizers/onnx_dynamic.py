@@ -13,42 +13,58 @@ the retrieval score (MRR) is that of 4,000 example sentences against its own flo
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgekd.algorithms.outliers import rows_to_int8
+from edgekd.errors import BadInputError, nearest
 from edgekd.quantizers.onnx_editing import Editor
 from edgekd.quantizers.onnx_fusion import fuse
+from edgekd.quantizers.onnx_products import fix
+from edgekd.quantizers.products import Dense
 
 LEAST_ROWS = 64  # a smaller table saves nothing that is worth three more nodes
 
 
-def quantize(source: Path, target: Path, isa: str, keep_float: Collection[str] = (), *, fused: bool = True) -> None:
+def quantize(
+    source: Path,
+    target: Path,
+    isa: str,
+    keep_float: Collection[str] = (),
+    *,
+    fused: bool = True,
+    fixed: Sequence[Dense] = (),
+) -> None:
     """Write the float file ``source`` in INT8.
 
     Products with constant weights become MatMulInteger: a step for each column of weights, and one step for the
     activations of each run. Embedding tables get a step for each row. If it is to be ``fused``, the file is rewritten
     for speed before that (``onnx_fusion.fuse``). What is small stays in float: one product of a head, and the products
     inside attention, which have no weights. ``isa`` 'x86' keeps weights to 7 bits, as pairs of products are added in
-    16 bits there.
+    16 bits there. ``keep_float`` has operators ('MatMul') or names of single nodes of ``source``. What ``fixed``
+    products read gets the range that they saw ('static').
 
     Raises:
+        BadInputError: ``keep_float`` names what the file doesn't have.
         StageError: the rewritten file computes something else.
 
     """
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    kept = _names(source, keep_float)
     with TemporaryDirectory(dir=target.parent) as folder:
         rewritten = Path(folder) / "rewritten.onnx"
         (fuse if fused else _without_shapes)(source, rewritten)
+        if fixed:
+            _fix(rewritten, [each for each in fixed if each.call.name not in kept], isa)
         quantize_dynamic(
             rewritten,
             target,
-            op_types_to_quantize=sorted({"MatMul"} - set(keep_float)),
-            nodes_to_exclude=sorted(keep_float),
+            op_types_to_quantize=["MatMul"],
+            nodes_to_exclude=sorted(kept),
             per_channel=True,
             reduce_range=isa == "x86",
             weight_type=QuantType.QInt8,
@@ -56,9 +72,28 @@ def quantize(source: Path, target: Path, isa: str, keep_float: Collection[str] =
         )
     editor = Editor.open(target)
     for node in editor.of_type("Gather"):
-        if not {"Gather", node.name} & set(keep_float):
+        if node.name not in kept:
             _quantize_table(editor, node)
     editor.save(target)
+
+
+def _names(source: Path, keep_float: Collection[str]) -> set[str]:
+    """The nodes that are named, or are of an operator that is."""
+    nodes = Editor.open(source).nodes
+    known = {name for node in nodes for name in (node.name, node.op_type) if name}
+    for name in keep_float:
+        if name not in known:
+            raise BadInputError(
+                f"quantize: found {name!r} to keep in float, which is no node or operator of the file",
+                nearest(name, known),
+            )
+    return {node.name for node in nodes if {node.name, node.op_type} & set(keep_float)}
+
+
+def _fix(path: Path, products: Sequence[Dense], isa: str) -> None:
+    editor = Editor.open(path)
+    fix(editor, products, isa)
+    editor.save(path)
 
 
 def _without_shapes(source: Path, target: Path) -> None:

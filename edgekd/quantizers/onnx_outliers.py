@@ -70,14 +70,15 @@ def _peaks(source: Path, names: list[str], rows: Rows) -> dict[str, Values]:
         return {}
     run = runner(source, names)
     peaks: dict[str, Values] = {}
-    for row in _unpadded(rows):
+    for row in unpadded(rows):
         for name, found in zip(names, run(row), strict=True):
             largest = np.abs(found).reshape(-1, found.shape[-1]).max(axis=0)
             peaks[name] = np.maximum(peaks.get(name, largest), largest)
     return peaks
 
 
-def _unpadded(rows: Rows) -> Iterator[dict[str, npt.NDArray[np.int64]]]:
+def unpadded(rows: Rows) -> Iterator[dict[str, npt.NDArray[np.int64]]]:
+    """Each row without its padding, as the file takes it."""
     for ids, mask in zip(rows[IDS], rows[MASK], strict=True):
         kept = ids[mask > 0][None].astype(np.int64)
         yield {IDS: kept, MASK: np.ones_like(kept)}

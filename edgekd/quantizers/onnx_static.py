@@ -80,7 +80,7 @@ def quantizable(source: Path, rows: Arrays) -> Iterator[dict[str, npt.NDArray[An
     names = _quantizable(model)
     with TemporaryDirectory() as folder:
         watched = Path(folder) / source.name
-        onnx.save(_watched(model, names), watched)
+        onnx.save(giving_out(model, names), watched)
         yield from Watcher(watched, 1).tensors(names, rows)
 
 
@@ -185,7 +185,7 @@ def tensors(source: Path, names: Collection[str], rows: Arrays) -> Iterator[dict
     wanted = {rounded.get(name, name): name for name in names if name in rounded or name in there}
     with TemporaryDirectory() as folder:
         watched = Path(folder) / source.name
-        onnx.save(_watched(model, wanted), watched)
+        onnx.save(giving_out(model, wanted), watched)
         for found in Watcher(watched, 1).tensors(wanted, rows):
             yield {wanted[name]: values for name, values in found.items()}
 
@@ -205,11 +205,15 @@ class Watcher(Runner):
 
     def tensors(self, names: Collection[str], rows: Arrays) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Those of each row in turn; inputs are given in, and not out."""
-        fetched = [each.name for each in self._session.get_outputs() if each.name in names]
         for row in single_rows([rows]):
-            fed = self.feed(row)
-            given = {name: values for name, values in fed.items() if name in names}
-            yield given | dict(zip(fetched, self._fetch(fetched, fed), strict=True))
+            yield self.of_row(names, row)
+
+    def of_row(self, names: Collection[str], row: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """Those of one row, as long as it is given."""
+        fetched = [each.name for each in self._session.get_outputs() if each.name in names]
+        fed = self.feed(row)
+        given = {name: values for name, values in fed.items() if name in names}
+        return given | dict(zip(fetched, self._fetch(fetched, fed), strict=True))
 
     def _fetch(self, names: list[str], fed: Arrays) -> list[npt.NDArray[Any]]:
         try:
@@ -218,7 +222,8 @@ class Watcher(Runner):
             raise StageError(f"{self._path}: onnxruntime can't run it: {error}") from error
 
 
-def _watched(model: Any, names: Collection[str]) -> Any:
+def giving_out(model: Any, names: Collection[str]) -> Any:
+    """The model with these tensors among its outputs."""
     from onnx import TensorProto, helper
 
     there = {each.name for each in (*model.graph.input, *model.graph.output)}

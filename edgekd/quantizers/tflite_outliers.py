@@ -130,7 +130,7 @@ def _watch(editor: Editor, places: list[int], rows: Arrays, scratch: Path) -> di
         runner = Watched(path, 1)
     for row in single_rows([rows]):
         for place, values in zip(places, runner.tensors(row, places), strict=True):
-            seen[place].add(_tokens(values, row))
+            seen[place].add(tokens(values, row))
     return seen
 
 
@@ -148,7 +148,7 @@ class Watched(Runner):
         return [self._interpreter.get_tensor(place) for place in places]
 
 
-def _tokens(values: npt.NDArray[Any], row: Arrays) -> npt.NDArray[Any]:
+def tokens(values: npt.NDArray[Any], row: Arrays) -> npt.NDArray[Any]:
     """The vectors (tokens, K) without those of padding; all of a tensor that has fewer, as behind pooling."""
     flat = values.reshape(-1, values.shape[-1])
     if MASK not in row or len(flat) < row[MASK].shape[1]:
@@ -236,12 +236,12 @@ def _treat(editor: Editor, part: Part, seen: Seen) -> bool:
 
 
 def _smooth(editor: Editor, part: Normalisation, seen: Seen) -> bool:
-    weights = [_constant(editor, each, 1) for each in part.readers]  # each (outputs, K)
+    weights = [constant(editor, each, 1) for each in part.readers]  # each (outputs, K)
     scales = smoothing_scales(seen.peaks, np.abs(np.concatenate(weights)).max(axis=0))
     for reader, values in zip(part.readers, weights, strict=True):
         editor.change(reader, 1, values * scales)
     for operator in (part.scaled, part.shifted):
-        editor.change(operator, 1, _constant(editor, operator, 1) / scales)
+        editor.change(operator, 1, constant(editor, operator, 1) / scales)
     others = [each for each in editor.users(part.place) if not _stands_in(each, list(part.readers))]
     if others:
         editor.multiply(part.place, scales, others, "_restored")
@@ -253,10 +253,10 @@ def _widen(editor: Editor, part: FeedForward, seen: Seen) -> bool:
     if seen.leads[number > 1].sum() <= LED * seen.leads.sum():
         return False
     order = np.repeat(np.arange(len(number)), number)
-    editor.change(part.up, 1, _constant(editor, part.up, 1)[order])
+    editor.change(part.up, 1, constant(editor, part.up, 1)[order])
     if len(part.up.inputs) > BIAS and editor.constant(part.up.inputs[BIAS]) is not None:
-        editor.change(part.up, BIAS, _constant(editor, part.up, BIAS)[order])
-    editor.change(part.down, 1, _constant(editor, part.down, 1)[:, order])
+        editor.change(part.up, BIAS, constant(editor, part.up, BIAS)[order])
+    editor.change(part.down, 1, constant(editor, part.down, 1)[:, order])
     for operator in (part.up, *part.activation):
         place = operator.outputs[0]
         editor.reshape(place, (*editor.shape(place)[:-1], len(order)))
@@ -264,7 +264,7 @@ def _widen(editor: Editor, part: FeedForward, seen: Seen) -> bool:
     return True
 
 
-def _constant(editor: Editor, operator: Any, position: int) -> Values:
+def constant(editor: Editor, operator: Any, position: int) -> Values:
     """One that is known to be there."""
     values = editor.constant(operator.inputs[position])
     if values is None:

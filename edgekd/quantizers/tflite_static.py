@@ -29,7 +29,7 @@ EVERYWHERE = ".*"
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class Call:
     """One operator of a file: its type there, litert-quantizer's name for that, and the names of what it writes."""
 
     op_type: str
@@ -55,7 +55,7 @@ def observe_halves(source: Path, rows: Arrays) -> tuple[Histograms, Histograms]:
     The file runs once, a row at a time, and a row's tensors are dropped before the next: memory doesn't grow with
     the rows.
     """
-    places = {name: place for name, (place, _) in _computed(_read(source)).items()}
+    places = {name: place for name, (place, _) in _computed(read(source)).items()}
     try:
         return halves(places, Watcher(source).tensors(places, rows))
     except ValueError as error:
@@ -83,7 +83,7 @@ def quantize(
         StageError: a range is missing.
 
     """
-    model = _read(source)
+    model = read(source)
     computed = _computed(model)
     missing = sorted(computed.keys() - ranges.keys())
     if missing:
@@ -91,7 +91,7 @@ def quantize(
     recipe = _recipe(model, keep_float, io=io, per_channel=per_channel)
     from litert_quantizer import quantizer
 
-    statistics = {name: _statistics(rank, ranges[name]) for name, (_, rank) in computed.items()}
+    statistics = {name: as_statistics(rank, ranges[name]) for name, (_, rank) in computed.items()}
     task = quantizer.Quantizer(str(source), recipe.get_quantization_recipe())
     made = task.quantize(statistics, enable_progress_report=False).quantized_model
     target.write_bytes(in_uint8(made) if io == "uint8" else made)
@@ -104,9 +104,9 @@ def left_float(source: Path) -> list[str]:
         MissingExtraError: litert-quantizer is not installed.
 
     """
-    model = _read(source)
+    model = read(source)
     recipe = _recipe(model, (), io="float")
-    return sorted({each.op_type for each in _operators(model) if _stays_float(recipe, each)})
+    return sorted({each.op_type for each in calls(model) if _stays_float(recipe, each)})
 
 
 def scale_and_zero_point(path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -122,20 +122,20 @@ def scale_and_zero_point(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 def operators(source: Path) -> list[Operator]:
     """The operators of ``source`` that ``quantize`` would quantize, by what they read and write besides constants."""
-    model = _read(source)
+    model = read(source)
     recipe, computed = _recipe(model, (), io="float"), _computed(model)
     graph = model.subgraphs[0]
     names = [each.name.decode() for each in graph.tensors]
     return [
         Operator(call.name, tuple(names[place] for place in raw.inputs if names[place] in computed), call.name)
-        for call, raw in zip(_operators(model), graph.operators, strict=True)
+        for call, raw in zip(calls(model), graph.operators, strict=True)
         if call.name in computed and not _stays_float(recipe, call)
     ]
 
 
 def tensors(source: Path, rows: Arrays) -> Iterator[dict[str, npt.NDArray[Any]]]:
     """What the tensors of a file, in float or INT8, hold for each row, as real numbers."""
-    scales = _scales(_read(source))
+    scales = _scales(read(source))
     places = {name: place for name, (place, _, _) in scales.items()}
     for found in Watcher(source).tensors(places, rows):
         yield {
@@ -184,7 +184,8 @@ class Watcher(Runner):
             yield {name: self._interpreter.get_tensor(place) for name, place in places.items()}
 
 
-def _read(source: Path) -> Any:
+def read(source: Path) -> Any:
+    """The file as objects."""
     try:
         from ai_edge_litert.tools import flatbuffer_utils
     except ImportError:
@@ -206,13 +207,14 @@ def _computed(model: Any) -> dict[str, tuple[int, int]]:
     }
 
 
-def _statistics(rank: int, found: Range) -> dict[str, npt.NDArray[np.float32]]:
+def as_statistics(rank: int, found: Range) -> dict[str, npt.NDArray[np.float32]]:
     """One number for the whole tensor, with the tensor's number of dimensions, as constants are broadcast to it."""
     low, high = (np.full((1,) * rank, end, np.float32) for end in found)
     return {"min": low, "max": high}
 
 
-def _operators(model: Any) -> list[_Call]:
+def calls(model: Any) -> list[Call]:
+    """Its operators, in the order in which they run."""
     from ai_edge_litert.schema_py_generated import BuiltinOperator
     from litert_quantizer.utils import tfl_flatbuffer_utils
 
@@ -223,7 +225,7 @@ def _operators(model: Any) -> list[_Call]:
         number = max(code.builtinCode, code.deprecatedBuiltinCode)
         scope = tfl_flatbuffer_utils.get_op_scope(call, tensors)
         name = tensors[call.outputs[0]].name.decode() if len(call.outputs) else ""
-        found.append(_Call(names[number], tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME.get(number), scope, name))
+        found.append(Call(names[number], tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME.get(number), scope, name))
     return found
 
 
@@ -235,7 +237,7 @@ def kept_in_float(manager: Any, source: Path, keep_float: Collection[str]) -> No
 
     """
     if keep_float:
-        _keep(manager, _read(source), keep_float)
+        _keep(manager, read(source), keep_float)
 
 
 def _keep(manager: Any, model: Any, keep_float: Collection[str]) -> None:
@@ -267,17 +269,17 @@ def _recipe(model: Any, keep_float: Collection[str], *, io: Ends, per_channel: b
     return manager
 
 
-def _kept(model: Any, keep_float: Collection[str]) -> list[_Call]:
-    calls = _operators(model)
-    known = {name for each in calls for name in (each.op_type, each.name)}
+def _kept(model: Any, keep_float: Collection[str]) -> list[Call]:
+    found = calls(model)
+    known = {name for each in found for name in (each.op_type, each.name)}
     for name in keep_float:
         if name not in known:
-            found = f"quantize: found {name!r} to keep in float, which is no operator of the file"
-            raise BadInputError(found, nearest(name, known))
-    return [each for each in calls if {each.op_type, each.name} & set(keep_float)]
+            problem = f"quantize: found {name!r} to keep in float, which is no operator of the file"
+            raise BadInputError(problem, nearest(name, known))
+    return [each for each in found if {each.op_type, each.name} & set(keep_float)]
 
 
-def _stays_float(recipe: Any, call: _Call) -> bool:
+def _stays_float(recipe: Any, call: Call) -> bool:
     from litert_quantizer.algorithm_manager import AlgorithmName
 
     if call.known_as is None:

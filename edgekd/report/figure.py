@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,26 +12,29 @@ from typing import Any
 from edgekd.report.model import CandidateRow, Report
 
 NAME = "int8.png"
-MISSING = "no figure of the INT8 candidates: pip install 'edgekd[report]'"
+MISSING = "no report.html and no figure of the INT8 candidates: pip install 'edgekd[report]'"
 
 
 def possible() -> bool:
-    """Whether matplotlib is there."""
-    return find_spec("matplotlib") is not None
+    """Whether the extra 'report' is installed."""
+    return all(find_spec(name) is not None for name in ("matplotlib", "jinja2"))
 
 
 def draw(report: Report, path: Path) -> None:
     """Write a PNG with a panel for each shipped file: the drop in % over the latency in ms, bounds as bars."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells that it reads the system's fonts
+    import matplotlib as mpl
     from matplotlib.figure import Figure  # without pyplot: no window, and no state that outlives this call
 
     artifacts = list(dict.fromkeys(row.artifact for row in report.candidates))
-    figure = Figure(figsize=(6 * len(artifacts), 4.5), layout="constrained")
-    for number, artifact in enumerate(artifacts, 1):
-        axes = figure.add_subplot(1, len(artifacts), number)
-        _panel(axes, [row for row in report.candidates if row.artifact == artifact])
-        axes.set_title(f"{artifact}, {report.pipeline} for {report.device}")
-    figure.savefig(path, dpi=120, metadata={"Software": None})  # equal reports give equal files
+    with mpl.rc_context({"text.parse_math": False}), warnings.catch_warnings():  # a '$' in a name is a '$'
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # a box stands for it
+        figure = Figure(figsize=(6 * len(artifacts), 4.5), layout="constrained")
+        for number, artifact in enumerate(artifacts, 1):
+            axes = figure.add_subplot(1, len(artifacts), number)
+            _panel(axes, [row for row in report.candidates if row.artifact == artifact])
+            axes.set_title(f"{artifact}, {report.pipeline} for {report.device}")
+        figure.savefig(path, dpi=120, metadata={"Software": None})  # equal reports give equal files
 
 
 def _panel(axes: Any, rows: Sequence[CandidateRow]) -> None:

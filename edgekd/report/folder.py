@@ -7,18 +7,21 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from edgekd.report import figure
+from edgekd.report import figure, junit, markdown
 from edgekd.report.model import Report
 
 
-def write(report: Report, files: Mapping[str, Path], root: Path) -> Path:
-    """Copy ``files`` (place in the run folder -> where it is now) and the report; return the new run folder."""
+def write(report: Report, files: Mapping[str, Path], root: Path, complete: Callable[[Path], object] = Path) -> Path:
+    """Copy ``files`` (place in the run folder -> where it is now) and the report; return the new run folder.
+
+    ``complete`` adds to the folder before it is put in place.
+    """
     parent = root / report.pipeline / report.device
     parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=parent))
@@ -28,8 +31,11 @@ def write(report: Report, files: Mapping[str, Path], root: Path) -> Path:
             (partial / place).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, partial / place)
         (partial / "report.json").write_text(to_json(report), encoding="utf-8")
+        for form in (markdown, junit):
+            (partial / form.NAME).write_text(form.text(report), encoding="utf-8")
         if report.candidates and figure.possible():
             figure.draw(report, partial / figure.NAME)
+        complete(partial)
         run = _put_in_place(partial, parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

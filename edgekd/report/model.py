@@ -112,14 +112,17 @@ class CandidateRow:
 
 @dataclass(frozen=True, slots=True)
 class ParityRow:
-    """How far two versions of one model lie apart on the test items."""
+    """How far two versions of one model lie apart on the test items; one file on two processors on golden vectors."""
 
     first: str
     second: str
-    metric: str  # max_abs, top1, cosine
+    metric: str  # max_abs, cosine, top1; drop: the share of the first one's quality that the second loses
     value: float
     limit: float
     verdict: str
+    lower: float | None = None  # the paired 95 % interval of a drop
+    upper: float | None = None
+    provenance: str = "on_host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,31 @@ class MeasurementRow:
 
 
 @dataclass(frozen=True, slots=True)
+class EfficiencyRow:
+    """Quality divided by what an inference costs, with the weaker provenance of the two."""
+
+    model: str
+    metric: str  # quality_per_joule, quality_per_millisecond
+    value: float
+    lower: float
+    upper: float
+    provenance: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryRow:
+    """Something to try about a limit that is missed, what that would give, and whether the limit would then be met."""
+
+    text: str
+    provenance: str
+    point: float | None
+    lower: float | None
+    upper: float | None
+    unit: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckRow:
     """A limit, what was observed, and the verdict."""
 
@@ -162,6 +190,14 @@ class CheckRow:
     samples: int
     samples_needed: int
     advice: str
+    bound: float | None = None  # the limit as a number; of a quality relative to a model, the share
+    excess: str = ""  # 'p95 latency 131 ms, 31.0 ms over 100 ms', where it is missed
+    tries: tuple[TryRow, ...] = ()  # the most promising first
+
+    @property
+    def lead(self) -> str:
+        """What is said first: the excess, or the limit."""
+        return self.excess or self.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,3 +227,10 @@ class Report:
     checks: tuple[CheckRow, ...]
     calibration: Mapping[str, Any]
     notes: tuple[str, ...]
+    efficiency: tuple[EfficiencyRow, ...] = ()  # what an older edgekd wrote has none
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from edgekd.report import notebook
+
+        return notebook.html(self)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from edgekd import units
+from edgekd.report.advice import sentences
 from edgekd.report.model import CheckRow, Report, ShiftRow
 
 COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
@@ -22,9 +23,16 @@ def show(report: Report, run: Path, console: Console) -> None:
     for note in report.notes:
         console.print(Text(f"note: {note}"), soft_wrap=True)
     console.print(Text(headline(report), style=f"bold {COLOURS[report.verdict]}"), soft_wrap=True)
-    for name in ("model.onnx", "model.tflite", "report.json"):
+    for name in ("model.onnx", "model.tflite", "bundle.zip", "report.json"):
         if (run / name).exists():
             console.print(Text(str(run / name)), soft_wrap=True)
+
+
+def verdict_lines(report: Report) -> Iterator[str]:
+    """The checks, what to do and the verdict, as plain text."""
+    for line in (*_checks(report), *_advice(report)):
+        yield line.plain
+    yield headline(report)
 
 
 def headline(report: Report) -> str:
@@ -107,10 +115,11 @@ def _check(check: CheckRow) -> Text:
 
 
 def _advice(report: Report) -> Iterator[Text]:
-    """One line for each check that isn't met, the excess first."""
+    """Each check that isn't met: the excess, where the limit is written, then a line for each thing to do."""
     for check in report.checks:
         if check.verdict != "pass":
-            yield Text(f"{check.verdict}: {check.artifact}: {check.limit} ({check.origin}): {check.advice}")
+            yield Text(f"{check.verdict}: {check.artifact}: {check.lead} ({check.origin})")
+            yield from (Text(f"  {each}") for each in sentences(check))
 
 
 def _interval(check: CheckRow) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 from edgekd.errors import BadInputError
 
 Kind = Literal["conv", "depthwise", "dense", "other"]
+Length = int | Mapping[str, int]  # of all sizes that a file leaves open, or of each by its name there
 KINDS: tuple[Kind, ...] = ("conv", "depthwise", "dense", "other")
 
 
@@ -23,6 +24,15 @@ class TensorInfo:
     dtype: str
     scale: float | None = None
     zero_point: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The shape of a convolution's filters."""
+
+    places: int  # height times width
+    inputs: int  # channels that one filter reads: those of its group
+    outputs: int  # channels that all filters write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +48,7 @@ class Operator:
     bytes_read: int  # activations, without the weights
     bytes_written: int
     int8: bool  # whether it multiplies 8-bit integers
+    kernel: Kernel | None = None  # of a convolution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,9 @@ from typing import Any
 from edgekd.errors import BadInputError
 from edgekd.runtimes.graph import (
     Graph,
+    Kernel,
     Kind,
+    Length,
     Operator,
     Step,
     TensorInfo,
@@ -31,10 +33,10 @@ from edgekd.runtimes.onnx_work import COUNTED
 NOUN = "an ONNX model"
 
 
-def describe(path: Path, length: int | None = None) -> Graph:
+def describe(path: Path, length: Length | None = None) -> Graph:
     """Count the work of the ONNX file at ``path``; weights kept in other files need not be there.
 
-    Sizes that have a name instead of a number are taken to be ``length``: the tokens of a text.
+    Sizes that have a name instead of a number are taken to be ``length``: the tokens of a text, or each by its name.
 
     Raises:
         BadInputError: not an ONNX file, empty, damaged, or with dynamic shapes.
@@ -151,7 +153,15 @@ def _operator(fused: Fused, parts: File) -> Operator:
         bytes_read=sum(tensor.size_bytes for tensor in read),
         bytes_written=sum(tensor.size_bytes for tensor in written),
         int8=fused.int8,
+        kernel=_kernel(node, parts.tensors[node.input[position]].shape) if "Conv" in node.op_type and count else None,
     )
+
+
+def _kernel(node: Any, weights: tuple[int, ...]) -> Kernel:
+    """From weights (outputs, inputs per group, height, width); those of a transposed convolution begin with inputs."""
+    first, second = weights[:2]
+    inputs, outputs = (first, second) if "Transpose" in node.op_type else (second, first)
+    return Kernel(elements(weights[2:]), inputs, outputs)
 
 
 def _kind(node: Any, parts: File) -> Kind:

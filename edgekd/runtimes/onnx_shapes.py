@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekd.runtimes.graph import refuse
+from edgekd.runtimes.graph import Length, refuse
 
 # What writes a tensor of its first input's shape, which onnx's own inference doesn't know. Compress may write less:
 # a text whose tokens are all kept is what is counted.
@@ -14,12 +14,15 @@ ALIKE = {"MultiHeadAttention", "SkipLayerNormalization", "BiasGelu", "FastGelu",
 ROUNDS = 8  # of inference; each one settles what the shapes of the one before decide
 
 
-def fix(graph: Any, length: int) -> None:
+def fix(graph: Any, length: Length) -> None:
     """Give sizes of inputs that have a name, not a number, this ``length``; forget all shapes stored without it."""
+    sizes = length if isinstance(length, Mapping) else {}
     for value in graph.input:
         for size in value.type.tensor_type.shape.dim:
-            if size.dim_param:
+            if isinstance(length, int) and size.dim_param:
                 size.dim_value = length
+            elif size.dim_param in sizes:
+                size.dim_value = sizes[size.dim_param]
     for value in graph.output:
         value.type.tensor_type.ClearField("shape")
     del graph.value_info[:]

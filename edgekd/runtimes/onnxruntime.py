@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edgekd.errors import StageError
 from edgekd.runtimes import feeding
-from edgekd.runtimes.graph import Graph
+from edgekd.runtimes.graph import Graph, Length
 from edgekd.tasks.base import Arrays
 
 NAME = "onnxruntime"
@@ -38,6 +38,16 @@ class Runner:
         self._path = path
         self._wanted = [_wanted(found) for found in self._session.get_inputs()]
 
+    @property
+    def takes(self) -> list[feeding.Wanted]:
+        """The file's inputs."""
+        return list(self._wanted)
+
+    @property
+    def gives(self) -> list[feeding.Wanted]:
+        """The file's outputs."""
+        return [_wanted(found) for found in self._session.get_outputs()]
+
     def feed(self, inputs: Arrays) -> dict[str, npt.NDArray[np.generic]]:
         """``inputs`` as the file takes them."""
         return feeding.feed(self._wanted, inputs, str(self._path))
@@ -50,13 +60,21 @@ class Runner:
 
     def output(self, fed: dict[str, npt.NDArray[np.generic]]) -> npt.NDArray[np.float32]:
         """The first output for inputs as :meth:`feed` gives them."""
+        return np.asarray(self._all(fed)[0])
+
+    def outputs(self, fed: dict[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[Any]]:
+        """Every output by its name, for inputs as :meth:`feed` gives them."""
+        names = [each.name for each in self._session.get_outputs()]
+        return dict(zip(names, map(np.asarray, self._all(fed)), strict=True))
+
+    def _all(self, fed: dict[str, npt.NDArray[np.generic]]) -> list[Any]:
         try:
-            return np.asarray(self._session.run(None, fed)[0])
+            return list(self._session.run(None, fed))
         except Exception as error:  # a class of its own for each status code, as above
             raise StageError(f"{self._path}: onnxruntime can't run it: {error}") from error
 
 
-def describe(path: Path, length: int | None = None) -> Graph:
+def describe(path: Path, length: Length | None = None) -> Graph:
     """What the file computes; for texts of ``length`` tokens, where it takes any number of them."""
     from edgekd.runtimes import onnx_graph
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edgekd.errors import MissingExtraError, StageError
 from edgekd.runtimes import feeding
-from edgekd.runtimes.graph import Graph
+from edgekd.runtimes.graph import Graph, Length
 from edgekd.tasks.base import Arrays
 
 NAME = "tflite"
@@ -36,7 +36,17 @@ class Runner:
         details = self._interpreter.get_input_details()
         self._index = {found["name"]: found["index"] for found in details}
         self._wanted = [_wanted(found) for found in details]
-        self._output = self._interpreter.get_output_details()[0]
+        self._outputs = self._interpreter.get_output_details()
+
+    @property
+    def takes(self) -> list[feeding.Wanted]:
+        """The file's inputs."""
+        return list(self._wanted)
+
+    @property
+    def gives(self) -> list[feeding.Wanted]:
+        """The file's outputs."""
+        return [_wanted(found) for found in self._outputs]
 
     def feed(self, inputs: Arrays) -> dict[str, npt.NDArray[np.generic]]:
         """``inputs`` as the file takes them."""
@@ -48,18 +58,20 @@ class Runner:
 
     def run(self, batches: Iterable[Arrays]) -> npt.NDArray[np.float32]:
         """The first output (rows, width) for the rows of ``batches``."""
-        outputs = []
-        for row in feeding.single_rows(batches):
-            for name, values in self.feed(row).items():
-                self._interpreter.set_tensor(self._index[name], values)
-            self._interpreter.invoke()
-            outputs.append(self._interpreter.get_tensor(self._output["index"]))
-        scale, zero_point = _scale(self._output)
+        outputs = [next(iter(self.outputs(self.feed(row)).values())) for row in feeding.single_rows(batches)]
+        scale, zero_point = _scale(self._outputs[0])
         found = np.concatenate(outputs)
         return found if scale == 0 else (scale * (found.astype(np.float32) - zero_point)).astype(np.float32)
 
+    def outputs(self, fed: dict[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[Any]]:
+        """Every output by its name, as the file gives it, for inputs as :meth:`feed` gives them."""
+        for name, values in fed.items():
+            self._interpreter.set_tensor(self._index[name], values)
+        self._interpreter.invoke()
+        return {found["name"]: self._interpreter.get_tensor(found["index"]) for found in self._outputs}
 
-def describe(path: Path, length: int | None = None) -> Graph:
+
+def describe(path: Path, length: Length | None = None) -> Graph:
     """What the file computes; a TFLite file has one ``length`` of its own."""
     del length
     from edgekd.runtimes import tflite_graph

@@ -11,6 +11,7 @@ from typing import Any
 from edgekd.errors import MissingExtraError
 from edgekd.runtimes.graph import (
     Graph,
+    Kernel,
     Kind,
     Operator,
     Step,
@@ -179,7 +180,16 @@ def _operator(call: _Call) -> Operator:
         bytes_read=sum(tensor.size_bytes for tensor in activations),
         bytes_written=sum(tensor.size_bytes for tensor in call.outputs),
         int8=_is_int8(call, kind),
+        kernel=_kernel(call) if kind == "conv" else None,
     )
+
+
+def _kernel(call: _Call) -> Kernel:
+    """From weights (outputs, …, inputs per group); CONV_3D's are (…, inputs, outputs)."""
+    weights = call.inputs[1].shape
+    if call.op_type == "CONV_3D":
+        return Kernel(elements(weights[:3]), weights[3], weights[4])
+    return Kernel(elements(weights[1:-1]), weights[-1], weights[0])
 
 
 def _is_int8(call: _Call, kind: Kind) -> bool:

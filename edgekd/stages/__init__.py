@@ -1,6 +1,7 @@
 """The stages: a module each (one for three kinds of foreign files), and one line each in STAGES."""
 
 from edgekd.stages import (
+    arm64,
     calibration,
     distill,
     encoder,
@@ -9,6 +10,7 @@ from edgekd.stages import (
     export_tflite,
     finetune,
     foreign,
+    golden,
     learned_ranges,
     profile,
     prune,
@@ -57,4 +59,6 @@ STAGES: dict[str, Stage] = {
     "tfidf": tfidf,
     "tfidf_shift": tfidf_shift,
     "profile": profile,
+    "golden": golden,
+    "arm64": arm64,
 }

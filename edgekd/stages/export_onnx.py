@@ -10,7 +10,7 @@ from edgekd.stages.base import Context, NoConfig
 from edgekd.store import Product
 from edgekd.tasks.base import MASK, Arrays, Outputs, Task
 
-VERSION = 2
+VERSION = 3
 CONSUMES = ((Kind.TORCH,),)
 PRODUCES = Kind.ONNX
 LIBRARIES = ("torch", "onnx", "onnxscript")
@@ -36,11 +36,15 @@ def run(inputs: tuple[Artifact, ...], _config: NoConfig, context: Context) -> Pr
 
 def write(module: Any, task: Task, path: Path) -> None:
     """Write ``module`` for one row of ``task``."""
+    import onnx
+
+    from edgekd.exporters.traces import without_traces
     from edgekd.models import quiet
 
     output = "logits" if task.outputs is Outputs.LOGITS else "sentence_embedding"
     with quiet.frameworks():
         _export(module, task.representative(), output, path)
+    onnx.save(without_traces(onnx.load(path)), path)
 
 
 def _export(module: Any, example: Arrays, output: str, path: Path) -> None:

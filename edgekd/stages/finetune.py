@@ -23,7 +23,7 @@ class LabelsConfig(TeachingConfig):
     """Train on the labels alone."""
 
     losses: Losses = Field(default=[{"use": "labels"}], validate_default=True)  # type: ignore[arg-type]  # is parsed
-    live: Literal[False] = False
+    live: Literal[False] = False  # there is no teacher
 
     @field_validator("live", mode="before")
     @classmethod

@@ -34,13 +34,13 @@ class StepConfig(TeachingConfig):
     parameters_kept: Share | None = None  # or of the parameters; of a transformer without its embeddings
     latency_kept: Share | None = None  # or of the latency of the float ONNX file, measured here or predicted
     round_to: Annotated[int, Field(ge=1, le=256)] = 8  # INT8 kernels work on channels in groups of 8
-    importance: Literal["magnitude", "taylor", "batch-norm"] = "magnitude"
+    importance: Literal["magnitude", "taylor", "batch-norm"] = "magnitude"  # by what it is told what matters least
     ratios: Literal["equal", "global"] = "equal"  # each layer loses the same share, or the least important anywhere
     structures: Structures | None = None  # of a transformer: neurons and heads
     compare: Literal[False, True, "keep-winner"] = False  # race it against the whole and against a small one
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01  # of the unpruned one's quality, in that race
     sparsity: Share | None = None  # zero this share of single weights instead
-    acknowledge_no_speedup: bool = False
+    acknowledge_no_speedup: bool = False  # says that sparsity is wanted although nothing gets faster
 
     @model_validator(mode="after")
     def _one_target(self) -> Self:

@@ -1,8 +1,8 @@
-"""INT8 for onnxruntime: static for images (QDQ, by the calibration set), dynamic for texts, or weights alone."""
+"""INT8 for onnxruntime: static for images (QDQ, by the calibration set), dynamic or static for texts, or weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from edgekd.algorithms.ranges import Range
 from edgekd.artifact import Artifact, Kind
 from edgekd.profile.measurement import Interval
 from edgekd.profile.turns import speed_up
+from edgekd.quantizers.products import Dense
 from edgekd.runtimes.onnxruntime import Runner
 from edgekd.stages import calibration, learned_ranges
 from edgekd.stages.base import Context
@@ -20,7 +21,7 @@ from edgekd.store import Product
 from edgekd.targets.isa import Isa, host_isa
 from edgekd.tasks.base import MASK, Arrays
 
-VERSION = 4
+VERSION = 6
 CONSUMES = ((Kind.ONNX,), (Kind.CALIBRATION,))
 PRODUCES = Kind.ONNX
 LIBRARIES = ("onnx", "onnxruntime", "numpy")
@@ -40,7 +41,7 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     refuse_unfit(source)
     with quiet.frameworks():
         if MASK in rows:
-            known, more = _dynamic(inputs, rows, config, context)
+            known, more = _of_texts(inputs, rows, config, context)
         else:
             known, more = _static(inputs, rows, config, context)
         recipes = recipes_for(config, [*known, _weight_only(source, config)], "onnxruntime")
@@ -48,30 +49,25 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     return Product(made.path, {**made.facts, **more, "isa": config.isa})
 
 
-def _dynamic(
+def _of_texts(
     inputs: tuple[Artifact, ...], rows: Arrays, config: Config, context: Context
 ) -> tuple[list[Recipe], dict[str, Any]]:
-    """Transformers lose too much to fixed ranges: their activations are quantized as they come.
+    """Dynamic or static, each also after the outliers that the calibration set shows are taken out.
 
-    'smoothed' first takes the outliers out that the calibration set shows, which changes nothing in float. The graph
-    is fused if its INT8 file is faster then.
+    The graph is fused if its INT8 file is faster then.
     """
-    from edgekd.quantizers import onnx_dynamic, onnx_outliers
+    from edgekd.quantizers import onnx_dynamic, onnx_outliers, onnx_products
+    from edgekd.stages.encoder_recipes import Encoder, Format, Source
 
-    source = inputs[0].path
     fusion = None if config.mode == "weight-only" else _fusion(inputs, config, context)
     fused = fusion is not None and fusion.point > 1
 
-    def smoothed(target: Path, isa: Isa, keep_float: Sequence[str]) -> None:
-        prepared = target.with_name("without-outliers.onnx")
-        onnx_outliers.smooth(source, prepared, rows)
-        onnx_dynamic.quantize(prepared, target, isa, keep_float, fused=fused)
+    def write(source: Path, target: Path, isa: Isa, keep_float: Collection[str], fixed: Sequence[Dense]) -> None:
+        onnx_dynamic.quantize(source, target, isa, keep_float, fused=fused, fixed=fixed)
 
-    def dynamic(target: Path, isa: Isa, keep_float: Sequence[str]) -> None:
-        onnx_dynamic.quantize(source, target, isa, keep_float, fused=fused)
-
-    recipes = [Recipe("smoothed", "dynamic", smoothed), Recipe("dynamic", "dynamic", dynamic)]
-    return recipes, {"fusion": asdict(fusion)} if fusion else {}
+    form = Format(onnx_outliers.smooth, onnx_products.watch, write)
+    encoder = Encoder(Source(inputs[0].path, rows, form), config, context.scratch)
+    return encoder.recipes(), {"fusion": asdict(fusion)} if fusion else {}
 
 
 def _fusion(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Interval:

@@ -1,8 +1,8 @@
-"""INT8 by litert-quantizer: static for images (by the calibration set), dynamic for texts, or weights alone."""
+"""INT8 by litert-quantizer: static for images (by the calibration set), dynamic or static for texts, or weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from shutil import copyfile
@@ -11,6 +11,7 @@ from typing import Any
 from edgekd.algorithms.ranges import Range
 from edgekd.artifact import Artifact, Kind
 from edgekd.errors import BadInputError
+from edgekd.quantizers.products import Dense
 from edgekd.runtimes.tflite import Runner
 from edgekd.stages import calibration, learned_ranges
 from edgekd.stages.base import Context
@@ -19,7 +20,7 @@ from edgekd.store import Product
 from edgekd.targets.isa import Isa
 from edgekd.tasks.base import MASK, Arrays
 
-VERSION = 4
+VERSION = 6
 CONSUMES = ((Kind.TFLITE,), (Kind.CALIBRATION,))
 PRODUCES = Kind.TFLITE
 LIBRARIES = ("litert-quantizer", "ai-edge-litert", "numpy")
@@ -41,10 +42,10 @@ def run(inputs: tuple[Artifact, ...], config: Config, context: Context) -> Produ
     facts: dict[str, Any] = {}
     with quiet.frameworks(), quiet.native_stderr():
         if MASK in rows:
-            known = [_smoothed(source, rows, config), _by_weights("dynamic", source, config)]
+            known = _of_texts(source, rows, config, context)
         else:
             known, facts = _static(inputs, rows, config, context)
-        recipes = recipes_for(config, [*known, _by_weights("weight-only", source, config)], "tflite")
+        recipes = recipes_for(config, [*known, _weight_only(source, config)], "tflite")
         made = choose(recipes, Runner, inputs, config, context)
     return Product(made.path, {**made.facts, **facts, "ends": scale_and_zero_point(made.path)})
 
@@ -67,30 +68,35 @@ def _static(
     return static.recipes(), {"left_float": tflite_static.left_float(source), **static.facts(), **facts}
 
 
-def _smoothed(source: Path, rows: Arrays, config: Config) -> Recipe:
-    """Dynamic, after the outliers that the calibration set shows are taken out, which changes nothing in float."""
-    from edgekd.quantizers import tflite_outliers
+def _of_texts(source: Path, rows: Arrays, config: Config, context: Context) -> list[Recipe]:
+    """Dynamic or static, each also after the outliers that the calibration set shows are taken out."""
+    from edgekd.quantizers import tflite_dynamic, tflite_outliers, tflite_products
+    from edgekd.stages.encoder_recipes import Encoder, Format, Source
 
-    def build(target: Path, isa: Isa, keep_float: Sequence[str]) -> None:
-        prepared = target.with_name("without-outliers.tflite")
-        tflite_outliers.smooth(source, prepared, rows)
-        _by_weights("dynamic", prepared, config).build(target, isa, keep_float)
+    if config.io != "float":
+        raise BadInputError(
+            f"quantize: found io = {config.io!r} with a text encoder, expected 'float': "
+            "it takes token ids, and its last operators stay float"
+        )
 
-    return Recipe("smoothed", "dynamic", build)
+    def write(source: Path, target: Path, _isa: Isa, keep_float: Collection[str], fixed: Sequence[Dense]) -> None:
+        per_channel = config.granularity == "per-channel"
+        tflite_dynamic.quantize(source, target, "dynamic", per_channel=per_channel, keep_float=keep_float, fixed=fixed)
+
+    form = Format(tflite_outliers.smooth, tflite_products.watch, write)
+    return Encoder(Source(source, rows, form), config, context.scratch).recipes()
 
 
-def _by_weights(mode: str, source: Path, config: Config) -> Recipe:
-    """Weights in INT8; activations quantized as the file runs ('dynamic'), or not at all."""
+def _weight_only(source: Path, config: Config) -> Recipe:
     from edgekd.quantizers import tflite_dynamic
 
     def build(target: Path, _isa: Isa, keep_float: Sequence[str]) -> None:
         if config.io != "float":
             raise BadInputError(
-                f"quantize: found io = {config.io!r} with the mode {mode!r}, expected 'static': "
+                f"quantize: found io = {config.io!r} with the mode 'weight-only', expected 'static': "
                 "only fixed ranges give whole numbers at a file's ends"
             )
-        tflite_dynamic.quantize(
-            source, target, mode, per_channel=config.granularity == "per-channel", keep_float=keep_float
-        )
+        per_channel = config.granularity == "per-channel"
+        tflite_dynamic.quantize(source, target, "weight-only", per_channel=per_channel, keep_float=keep_float)
 
-    return Recipe(mode, mode, build, last_resort=mode == "weight-only")
+    return Recipe("weight-only", "weight-only", build, last_resort=True)

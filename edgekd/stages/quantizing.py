@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from edgekd.algorithms.agreement import Agreement, agreement, cosines
+from edgekd.algorithms.agreement import Agreement, agreement, cosines, divergence
 from edgekd.algorithms.bootstrap import mean, ratio_interval
 from edgekd.algorithms.choosing import Candidate, fastest, fewest
 from edgekd.algorithms.proportions import paired_floor
@@ -47,6 +47,7 @@ class QuantizeConfig(Frozen):
     granularity: Granularity = "per-channel"
     equalize: Wanted = "auto"
     correct_bias: Wanted = "auto"
+    smooth: Wanted = "auto"
     keep_float: tuple[str, ...] = ()
     isa: Isa
     machine: str
@@ -77,6 +78,7 @@ class Trial:
     path: Path
     closeness: Agreement
     drop: Interval  # of the float model's quality, the share that is lost
+    nearness: float  # what chooses among candidates that lose little: the higher, the closer to float
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Bench:
     def trial(self, recipe: Recipe, path: Path) -> Trial:
         """Run what the recipe made."""
         outputs = self._outputs(path)
-        return Trial(recipe, path, agreement(self.reference, outputs), self._drop(outputs))
+        return Trial(recipe, path, agreement(self.reference, outputs), self._drop(outputs), self._nearness(outputs))
 
     def time(self, paths: Iterable[Path]) -> Seconds:
         """The median seconds of each turn, (files, turns), on a row that costs what the largest costs."""
@@ -124,6 +126,12 @@ class Bench:
 
     def _outputs(self, path: Path) -> npt.NDArray[Any]:
         return np.asarray(self.runner(path, self.threads).run(self.held_out))
+
+    def _nearness(self, outputs: npt.NDArray[Any]) -> float:
+        """Of classes less the divergence of their probabilities, of vectors the cosine."""
+        if calibration.labels(self.rows) is None:
+            return float(cosines(self.reference, outputs).mean())
+        return -divergence(self.reference, outputs)
 
     def _drop(self, outputs: npt.NDArray[Any]) -> Interval:
         """The share of the float model's accuracy that is lost, or without labels of its cosine to itself: of 1."""
@@ -190,8 +198,8 @@ def _with_steps(
 
 
 def _away(config: QuantizeConfig, trial: Trial) -> tuple[bool, float]:
-    """How far a trial is from float: of those that lose little enough, as ``fastest`` has it, the closest."""
-    return trial.drop.point > config.max_drop, -trial.closeness.cosine
+    """How far a trial is from float: of those that aren't shown to lose too much, the closest."""
+    return trial.drop.lower > config.max_drop, -trial.nearness
 
 
 def _with_operators_in_float(
@@ -241,7 +249,7 @@ def _chosen(trials: Sequence[Trial], times: Mapping[str, Seconds], config: Quant
     seconds = {mode: float(np.median(turns)) for mode, turns in times.items()}
     found = [
         (
-            Candidate(each.recipe.name, each.drop.point, each.closeness.cosine, seconds[each.recipe.mode]),
+            Candidate(each.recipe.name, each.drop.point, each.nearness, seconds[each.recipe.mode]),
             each.drop.lower,
         )
         for each in trials
@@ -259,6 +267,7 @@ def _chosen(trials: Sequence[Trial], times: Mapping[str, Seconds], config: Quant
         "candidates": {
             each.recipe.name: {
                 **asdict(each.closeness),
+                "nearness": each.nearness,
                 "drop": asdict(each.drop),
                 "latency_s": seconds[each.recipe.mode],
             }
@@ -282,7 +291,7 @@ def recipes_for(config: QuantizeConfig, known: Sequence[Recipe], runtime: str) -
     if config.mode not in ("auto", *modes):
         raise BadInputError(f"quantize: found the mode {config.mode!r} for {runtime}", nearest(config.mode, modes))
     left = [each for each in known if config.mode in ("auto", each.mode)]
-    names = [each.method for each in left]
+    names = dict.fromkeys(each.method for each in left)
     if config.method not in ("auto", *names):
         raise BadInputError(
             f"quantize: found the method {config.method!r} for {runtime}", nearest(config.method, names)

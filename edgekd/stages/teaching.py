@@ -33,13 +33,13 @@ DEFAULT_LOSSES = [{"use": "z-scored-logits", "weight": 0.9}, {"use": "labels", "
 class TeachingConfig(Frozen):
     """How a student is taught."""
 
-    epochs: Annotated[int, Field(ge=1, le=10_000)]
-    losses: Losses = Field(default=DEFAULT_LOSSES, validate_default=True)  # type: ignore[arg-type]  # is parsed
-    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    epochs: Annotated[int, Field(ge=1, le=10_000)]  # passes over the training rows
+    losses: Losses = Field(default=DEFAULT_LOSSES, validate_default=True)  # type: ignore[arg-type]  # what it learns by
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32  # rows that are averaged for a step
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.1  # the highest: it rises, then falls
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4  # pulls weights towards 0
+    optimizer: Literal["sgd", "adamw"] = "sgd"  # with momentum; adamw for transformers
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the arithmetic; weights stay float32
     accumulate: Annotated[int, Field(ge=1, le=4096)] = 1  # batches before a step
     freeze: tuple[str, ...] = ()  # parameters that stay as they are, by a part of their dotted names
     live: bool = False  # run the teacher beside the student instead of reading its cached outputs

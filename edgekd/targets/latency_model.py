@@ -86,20 +86,18 @@ class PrecisionModel(Frozen):
         return next(each for each in self.classes if each.isa_class == isa_class)
 
 
-class RuntimeMemory(Frozen):
-    """What a runtime needs beside a graph, and for each byte of it."""
+class RuntimeBase(Frozen):
+    """What a runtime needs before it has loaded anything."""
 
     base_bytes: Range
-    session_bytes: Range
-    per_weight_byte: Range
-    per_arena_byte: Range
 
 
 class Memory(Frozen):
-    """Of both runtimes."""
+    """Of both runtimes; ``elsewhere`` is by how much a file may need more or less than where that was measured."""
 
-    onnxruntime: RuntimeMemory
-    tflite: RuntimeMemory
+    onnxruntime: RuntimeBase
+    tflite: RuntimeBase
+    elsewhere: float
     basis: str
 
 

@@ -1,25 +1,52 @@
 """Predict latency, memory and energy on a device that is not attached, as intervals that are meant to hold.
 
-    latency = (conv + dense + depthwise * d + weight_bytes * b) / (rate * clock) + operators * cycles / clock
-
-with costs and errors from ``latency_model.json`` (see ``scripts/fit_latency.py``). The biggest core is assumed; the
-interval also holds what the next cluster would take, because nothing pins a phone's thread.
+The latency on a core is carried over from published rows and the device's own anchors (:mod:`edgekd.targets.carried`);
+starting many operators, networks smaller than any published one and operators that no row holds make it wider, as
+``latency_model.json`` says. The biggest core is assumed; the interval also holds what the next cluster would take,
+because nothing pins a phone's thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from edgekd.algorithms.intervals import ONE, Bounds, add, ascending, combine, exact, hull, multiply
+from edgekd.algorithms.intervals import Bounds, add, ascending, combine, hull, multiply
 from edgekd.device import Cluster, Device, Power
 from edgekd.errors import BadInputError
 from edgekd.profile.measurement import Interval, Measurement, Provenance
+from edgekd.profile.rules import Plan
+from edgekd.runtimes import RUNTIMES
 from edgekd.runtimes.graph import Graph
-from edgekd.targets.latency_model import LatencyModel, Precision, PrecisionModel, Scheduling, isa_class_of, shipped
+from edgekd.targets import anchors, carried, memory
+from edgekd.targets.anchors import Anchor
+from edgekd.targets.base import Session, Subject
+from edgekd.targets.latency_model import LatencyModel, Precision, Scheduling, isa_class_of, shipped
 
 PERCENTILES = ("p50", "p90", "p95", "p99")
-PRECISIONS: tuple[Precision, ...] = ("int8", "float")
+
+
+def prepare(device: Device) -> Session:
+    """Predict for ``device``, which needs no connection."""
+    return PredictedSession(device)
+
+
+class PredictedSession(Session):
+    """Each file is read and not run."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    @property
+    def identity(self) -> str:
+        """The model of the latency and the device's anchors; its facts are read anew each time."""
+        return f"latency model {shipped().version} {anchors.digest(self._device)}".rstrip()
+
+    def measure(self, subject: Subject, plan: Plan) -> tuple[Measurement, ...]:
+        """Predict one file; the plan of a measurement says nothing here."""
+        del plan
+        graph = RUNTIMES[subject.runtime].describe(subject.path, subject.length)
+        return predict(graph, self._device, subject.artifact, subject.path.stat().st_size)
 
 
 def predict(graph: Graph, device: Device, artifact: str, size_bytes: int) -> tuple[Measurement, ...]:
@@ -36,10 +63,10 @@ def predict(graph: Graph, device: Device, artifact: str, size_bytes: int) -> tup
     median = latency_s(graph, device, clusters, model)
     ratios = {name: entry.bounds for name, entry in model.percentile_ratios[_scheduling(clusters)].items()}
     conditions = _conditions(graph, device, clusters, model)
-    memory = {"basis": model.memory.basis, "file_size_bytes": str(size_bytes)}
+    sizes = {"basis": model.memory.basis, "file_size_bytes": str(size_bytes)}
     return (
         _measurement(artifact, "latency", _percentiles(median, ratios), conditions),
-        _measurement(artifact, "peak_memory", {"value": peak_memory_bytes(graph, model)}, {**conditions, **memory}),
+        _measurement(artifact, "peak_memory", {"value": peak_memory_bytes(graph, model)}, {**conditions, **sizes}),
         _energy(artifact, device, _energy_j(device, combine([median, ratios["mean"]]), model), conditions),
     )
 
@@ -56,48 +83,36 @@ def can_predict(device: Device) -> bool:
 
 def latency_s(graph: Graph, device: Device, clusters: tuple[Cluster, ...], model: LatencyModel) -> Bounds:
     """The median latency on the biggest core, in an interval that also holds that on the second cluster."""
-    first, *others = (_on_core(graph, device, cluster, model) for cluster in clusters[:2])
+    known = anchors.read(device)
+    first, *others = (_on_core(graph, device, cluster, model, known) for cluster in clusters[:2])
     for other in others:
         first = hull(first, other)
     return first
 
 
-def _on_core(graph: Graph, device: Device, cluster: Cluster, model: LatencyModel) -> Bounds:
-    terms = [_work_s(graph, device, cluster, model.precisions[name], name) for name in PRECISIONS]
-    started = multiply(model.operator_cycles.bounds, exact(len(graph.operators) / cluster.clock))
-    total = add([*terms, started])
-    return combine([total, model.unseen_operators.bounds]) if _unseen(graph, model) else total
+def _on_core(graph: Graph, device: Device, cluster: Cluster, model: LatencyModel, known: tuple[Anchor, ...]) -> Bounds:
+    """``small_networks`` are the errors of small networks where just those above 100 M operations were fitted."""
+    factors = [carried.latency_s(graph, device, cluster, known)]
+    if graph.macs < (fitted := model.precisions[_precision(graph)]).smallest_macs:
+        small = fitted.left_out["small_networks"]
+        factors.append(Bounds(1.0, min(1.0, small.lower_factor), max(1.0, small.upper_factor)))
+    if _unseen(graph, model):
+        factors.append(model.unseen_operators.bounds)
+    return combine(factors)
 
 
-def _work_s(graph: Graph, device: Device, cluster: Cluster, fitted: PrecisionModel, precision: Precision) -> Bounds:
-    """Time in the multiply-accumulates of one precision: its point, and the errors seen on rows left out.
-
-    ``small_networks`` are the errors when only networks above 100 M multiply-accumulates are fitted and smaller
-    ones predicted: the published networks are larger than those that edgekd makes.
-    """
-    isa = fitted.class_named(isa_class_of(cluster, device))
-    rate = next((each.macs_per_cycle for each in fitted.cores if each.core == cluster.core), isa.macs_per_cycle)
-    seconds = exact(_units(graph, precision, fitted) / (rate * cluster.clock))
-    if seconds.point == 0:
-        return seconds
-    small = fitted.left_out["small_networks"]
-    spread = Bounds(1.0, min(1.0, isa.lower_factor), max(1.0, isa.upper_factor))
-    shrunk = Bounds(1.0, min(1.0, small.lower_factor), max(1.0, small.upper_factor))
-    return combine([seconds, spread, shrunk if graph.macs < fitted.smallest_macs else ONE])
-
-
-def _units(graph: Graph, precision: Precision, fitted: PrecisionModel) -> float:
-    chosen = [operator for operator in graph.operators if operator.int8 == (precision == "int8") and operator.macs]
-    macs = sum(each.macs * (fitted.depthwise_cost if each.kind == "depthwise" else 1.0) for each in chosen)
-    return macs + fitted.weight_byte_cost * sum(each.weight_bytes for each in chosen)
+def _precision(graph: Graph) -> Precision:
+    """Whichever does more of the work."""
+    return "int8" if graph.int8_share >= 0.5 else "float"
 
 
 def peak_memory_bytes(graph: Graph, model: LatencyModel) -> Bounds:
-    """The process: runtime, session, weights (also unpacked) and activations."""
-    runtime = model.memory.onnxruntime if graph.runtime == "onnxruntime" else model.memory.tflite
-    weights = multiply(runtime.per_weight_byte.bounds, exact(graph.weight_bytes))
-    arena = multiply(runtime.per_arena_byte.bounds, exact(graph.activation_peak_bytes))
-    return add([runtime.base_bytes.bounds, runtime.session_bytes.bounds, weights, arena])
+    """The process: its runtime, and what the file adds; at most all that it could map of its tables beside that."""
+    base = model.memory.onnxruntime if graph.runtime == "onnxruntime" else model.memory.tflite
+    work = memory.work_of(graph)
+    elsewhere = Bounds(1.0, 1 / model.memory.elsewhere, model.memory.elsewhere)
+    file = combine([memory.shipped().runtimes[graph.runtime].added(work), elsewhere])
+    return add([base.base_bytes.bounds, file, Bounds(0.0, 0.0, work.unread)])
 
 
 def power_w(power: Power, model: LatencyModel) -> Bounds:
@@ -174,7 +189,7 @@ def _unseen(graph: Graph, model: LatencyModel) -> list[str]:
 def _conditions(graph: Graph, device: Device, clusters: tuple[Cluster, ...], model: LatencyModel) -> dict[str, str]:
     core = clusters[0]
     share = graph.int8_share
-    precision: Precision = "int8" if share >= 0.5 else "float"  # whichever does more of the work
+    precision = _precision(graph)
     isa = isa_class_of(core, device)
     references = next((each.devices for each in model.precisions[precision].cores if each.core == core.core), ())
     return {
@@ -186,9 +201,36 @@ def _conditions(graph: Graph, device: Device, clusters: tuple[Cluster, ...], mod
         "threads": "1",
         "runtime": graph.runtime,
         "precision": precision if share in {0.0, 1.0} else f"{share:.0%} int8",
+        "anchors": _anchors(graph, device, precision),
         "basis": _basis(graph, device, precision, model),
         "operators_never_seen": ", ".join(_unseen(graph, model)) or "none",
     }
+
+
+def _anchors(graph: Graph, device: Device, precision: Precision) -> str:
+    """Which measurements of the device are used, and which are not."""
+    known = anchors.read(device)
+    used = [each.artifact for each in known if anchors.usable(each, graph.runtime, precision)]
+    unused = [each for each in known if not anchors.usable(each, graph.runtime, precision)]
+    texts = [", ".join(used) or "none"]
+    texts += [
+        f"not used: {each.artifact} ({each.runtime}, {each.precision}, threads {each.threads}; "
+        f"this is {graph.runtime}, {precision}, one thread)"
+        for each in unused
+    ]
+    return "; ".join(texts)
+
+
+def warnings(found: Measurement) -> Iterator[str]:
+    """What a reader should know of a prediction: operators that no row holds, anchors that say nothing of the file."""
+    never = found.conditions.get("operators_never_seen", "none")
+    if never != "none":
+        yield (
+            f"{found.artifact}: no published row holds {never}; the interval of the latency is wider for it, as judged"
+        )
+    _, unused, anchors_said = found.conditions.get("anchors", "").partition("not used: ")
+    if unused:
+        yield f"{found.artifact}: anchors that were not used: {anchors_said.replace('; not used:', ',')}"
 
 
 def _basis(graph: Graph, device: Device, precision: Precision, model: LatencyModel) -> str:

@@ -52,6 +52,7 @@ class Task(ABC):
     classes: tuple[str, ...] = ()
     selection: int = 500  # training rows that are kept for choosing
     problems: tuple[str, ...] = ()  # what was found and done about the data, for the report
+    raw_suffix: str = ""  # the ending of a file with what ``raw`` gives, for example '.png'
 
     @abstractmethod
     def count(self, split: Split) -> int:
@@ -68,6 +69,16 @@ class Task(ABC):
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
         """The training rows' labels, -1 where one has none; None for a task without labels."""
+        return None
+
+    @property
+    def test_labels(self) -> npt.NDArray[np.int64] | None:
+        """The test rows' labels; None for a task without labels."""
+        return None
+
+    def raw(self, split: Split, row: int) -> bytes | None:
+        """A row before it is prepared, as a file of ``raw_suffix`` would hold it; None where there is no such file."""
+        del split, row
         return None
 
     def rows(self, seed: int) -> TrainingRows:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgekd.algorithms import shift
+from edgekd.data import images
 from edgekd.data.dataset import DataSet, check
 from edgekd.data.dataset import Split as DataSplit
 from edgekd.data.sources import DataConfig, source
@@ -35,6 +36,7 @@ class ImageClassification(Task):
 
     metric = "top-1 accuracy"
     row = item = "image"
+    raw_suffix = ".png"
 
     def __init__(self, data: DataSet, selection: int, augment: AugmentConfig | None = None) -> None:
         self.data = data
@@ -46,6 +48,15 @@ class ImageClassification(Task):
     def labels(self) -> npt.NDArray[np.int64]:
         """The training images' classes."""
         return self.data.train.labels
+
+    @property
+    def test_labels(self) -> npt.NDArray[np.int64]:
+        """The test images' classes."""
+        return self.data.test.labels
+
+    def raw(self, split: Split, row: int) -> bytes | None:
+        """The image as a PNG; None for one of other numbers than whole ones."""
+        return images.png(self._images(split)[row])
 
     def count(self, split: Split) -> int:
         """How many images a split has."""

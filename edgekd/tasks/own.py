@@ -26,6 +26,7 @@ class OwnConfig(Frozen):
 
     model_config = ConfigDict(frozen=True, extra="allow")
     selection: Annotated[int, Field(ge=1)] = 500
+    licence: str = ""  # of the data, for the bundle
     outputs: Outputs = Outputs.LOGITS  # what the models give, which a plan must know before the function is called
 
     def beside(self, folder: Path) -> OwnConfig:

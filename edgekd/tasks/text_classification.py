@@ -58,6 +58,11 @@ class TextClassification(TextTask):
         """The training texts' classes, -1 for none."""
         return self._labels
 
+    @property
+    def test_labels(self) -> npt.NDArray[np.int64]:
+        """The test texts' classes."""
+        return self._right
+
     def score(self, outputs: npt.NDArray[Any]) -> Scored:
         """1 for each text whose largest logit is its class's, else 0."""
         return Scored(correct(outputs, self._right), {"labels": self._right})

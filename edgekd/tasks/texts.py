@@ -22,6 +22,7 @@ class TextTask(Task):
     """Texts as token ids and an attention mask, both (rows, length) int64."""
 
     row = item = "text"
+    raw_suffix = ".txt"
 
     def __init__(self, data: TextSet, selection: int, tokenizer: Path | None, scratch: Path) -> None:
         self.data, self.selection = data, selection
@@ -33,15 +34,15 @@ class TextTask(Task):
 
     def texts(self, split: Split) -> Iterable[str]:
         """The texts of a split, a few thousand in memory at a time; unlabelled ones follow the training texts."""
-        if split == "out_of_domain":
-            parts = [] if self.data.out_of_domain is None else [self.data.out_of_domain.texts]
-        elif split == "train":
-            parts = [self.data.train.texts, *([] if self.data.unlabelled is None else [self.data.unlabelled.texts])]
-        elif isinstance(self.data.test, Pairs):
-            parts = [self.data.test.queries, self.data.test.documents]
-        else:
-            parts = [self.data.test.texts]
-        return chain.from_iterable(some for part in parts for some in chunks(part))
+        return chain.from_iterable(some for part in self._columns(split) for some in chunks(part))
+
+    def raw(self, split: Split, row: int) -> bytes:
+        """The text in UTF-8, without the prompt that a tokenizer may put before it."""
+        for part in self._columns(split):
+            if row < len(part):
+                return str(take(part, np.asarray([row]))[0]).encode()
+            row -= len(part)
+        raise IndexError(f"found no {split} text of that number, {row} beyond the last")
 
     def count(self, split: Split) -> int:
         """How many texts a split has; of pairs, both sides."""
@@ -136,6 +137,12 @@ class TextTask(Task):
             if found.cut:
                 longer = f"{found.cut:,} of {len(found):,} {split} texts were longer than"
                 yield f"{longer} {self._reader().max_length} tokens and lost {found.cut_tokens:,} tokens together"
+
+    def _columns(self, split: Split) -> list[Sequence[str]]:
+        """The texts of a split, part by part."""
+        if split == "test" and isinstance(self.data.test, Pairs):
+            return [self.data.test.queries, self.data.test.documents]
+        return [part.texts for part in self._parts(split)]
 
     def _parts(self, split: Split) -> list[Texts]:
         """What a split of single texts is made of; unlabelled texts follow the training texts."""

@@ -66,7 +66,7 @@ def shop(workshop: Workshop) -> Iterator[Workshop]:
         (
             ["tiny.toml", "--device", "pixle8"],
             "found no device 'pixle8': neither a file nor a name",
-            "did you mean 'pixel8' or 'pixel6'?",
+            "did you mean 'pixel8' or 'pixel9' or 'pixel8pro'?",
         ),
         (
             ["defualt", "--device", "pixel8"],

@@ -57,8 +57,8 @@ def test_the_first_build_runs_every_step_and_says_so(built: Built) -> None:
 
 
 def test_the_paths_come_last_and_are_there(built: Built) -> None:
-    paths = [Path(line) for line in built.ran.out.splitlines()[-3:]]
-    assert [path.name for path in paths] == ["model.onnx", "model.tflite", "report.json"]
+    paths = [Path(line) for line in built.ran.out.splitlines()[-4:]]
+    assert [path.name for path in paths] == ["model.onnx", "model.tflite", "bundle.zip", "report.json"]
     assert {path.parent for path in paths} == {built.run_folder}
     assert built.run_folder.parent == Path("out/tiny/pixel8")
     assert all((built.workshop.folder / path).is_file() for path in paths)
@@ -72,7 +72,7 @@ def test_the_checks_and_the_verdict_are_printed(built: Built) -> None:
     count = len(built.report["checks"])
     assert len(shown) == count
     assert any(re.match(r"latency_p95 < 100 ms +\S+ .s \S+ .s\.\.\S+ .s +predicted +pass", line) for line in shown)
-    assert re.fullmatch(rf"PASS: tiny on pixel8: .*\b{count} checks .*\(exit code 0\)", lines[-4])
+    assert re.fullmatch(rf"PASS: tiny on pixel8: .*\b{count} checks .*\(exit code 0\)", lines[-5])
 
 
 def test_a_pipe_gets_no_control_characters(built: Built) -> None:
@@ -113,7 +113,7 @@ def test_every_metric_is_measured_here_and_predicted_for_the_device(built: Built
         rows = [row for row in built.report["measurements"] if row["artifact"] == name]
         here = {row["metric"]: row for row in rows if row["provenance"] == "on_host"}
         there = {row["metric"]: row for row in rows if row["provenance"] == "predicted"}
-        assert here.keys() == {"latency", "load_time", "first_inference", "peak_memory", "size", "energy"}
+        assert here.keys() == {"latency", "load_time", "first_inference", "cold_start", "peak_memory", "size", "energy"}
         assert there.keys() == {"latency", "peak_memory", "energy"}
         assert here["latency"]["n"] >= 64
         assert here["latency"]["p50"] <= here["latency"]["p90"] <= here["latency"]["p95"] <= here["latency"]["p99"]
@@ -126,9 +126,11 @@ def test_every_int8_file_is_judged_against_every_limit_and_parity_is_too(built: 
     checks = [(row["artifact"], row["metric"]) for row in built.report["checks"]]
     limited = ("peak_memory", "latency_p95", "size", "energy", "quality")
     for name in ("onnx_int8", "tflite_int8"):
-        assert {(name, metric) for metric in (*limited, "parity_top1", "parity_cosine")} <= set(checks)
+        assert {(name, metric) for metric in (*limited, "parity_drop", "parity_top1", "parity_cosine")} <= set(checks)
     assert len([metric for _, metric in checks if metric.startswith("parity_")]) == len(built.report["parity"])
-    assert len(set(checks)) >= len(checks) - 1  # tflite_float is held against both other float versions
+    assert (
+        len(set(checks)) == len(checks) - 4
+    )  # tflite_float and tflite_int8 are held against two others, by two metrics
 
 
 def test_the_second_build_finds_everything_in_the_store(built: Built) -> None:
@@ -169,7 +171,9 @@ def test_a_missed_limit_exits_with_1_and_says_by_how_much_and_what_to_try(built:
     ran = built.again("--limit", f"latency_p95<={lower_us / 2:.4f}us")
     assert ran.code == 1
     text = " ".join(ran.out.split())
-    assert re.search(r"fail: onnx_int8: latency_p95 <= \S+ .s \(--limit\): \S+ .s over the limit: use a narrower", text)
+    assert re.search(r"fail: onnx_int8: p95 latency \S+ .s, \S+ .s over \S+ .s \(--limit\) try ", text)
+    assert re.search(r"try a \[student\] of \S+ of its width: \S+ .s \(\S+ .s..\S+ .s\), predicted, ", text)
+    assert "in general: use a narrower student" in text
     assert re.search(r"FAIL: tiny on pixel8: 2 of \d+ checks failed \(exit code 1\)", text)
 
 
@@ -215,7 +219,8 @@ def test_several_devices_give_a_list_and_the_worst_exit_code(built: Built) -> No
     first, second = reports(ran)
     assert (ran.code, first["exit_code"], second["exit_code"]) == (1, 0, 1)
     assert (first["device"], second["device"]) == ("pixel8", "strict")
-    assert all(step["cached"] for step in second["steps"])
+    made = [step["name"] for step in second["steps"] if not step["cached"]]
+    assert made == ["golden"]  # its manifest names the device
 
 
 @pytest.mark.parametrize(("codes", "worst"), [([0, 4, 1], 1), ([0, 4], 4), ([0, 0], 0), ([4, 1], 1)])
@@ -227,7 +232,7 @@ def test_paths_may_have_spaces(built: Built) -> None:
     (built.workshop.folder / "my pipeline.toml").write_text(PIPELINE)
     ran = built.workshop.run("build", "my pipeline.toml", "--device", "pixel8", "--quick", "-o", str(built.output))
     assert " " in str(built.output)
-    paths = [Path(line) for line in ran.out.splitlines()[-3:]]
+    paths = [Path(line) for line in ran.out.splitlines()[-4:]]
     assert paths[-1].parent.parent == built.output / "my pipeline" / "pixel8"
     assert all(path.is_file() for path in paths)
 
@@ -250,12 +255,17 @@ def test_a_reader_that_goes_away_is_no_bug_and_no_verdict(built: Built) -> None:
 
 
 def test_this_host_is_measured_and_not_predicted(built: Built) -> None:
-    ran = built.workshop.run("build", "tiny.toml", "--device", "host", "--quick", "-o", "out", "--json")
+    options = ("--quick", "--load", "1", "--limit", "loaded_latency_p50<=10s")
+    ran = built.workshop.run("build", "tiny.toml", "--device", "host", *options, "-o", "out", "--json")
     report = reports(ran)
     assert ran.code == report["exit_code"]
     assert {row["provenance"] for row in report["measurements"]} == {"on_host"}
     assert latency(report)["provenance"] == "on_host"
     assert latency(report)["samples_needed"] == 90
+    loaded = [row["artifact"] for row in report["measurements"] if row["metric"] == "loaded_latency"]
+    assert loaded == ["onnx_int8", "tflite_int8"]
+    assert [row["verdict"] for row in report["checks"] if row["metric"] == "loaded_latency_p50"] == ["pass", "pass"]
+    assert any("onnx_int8: beside 1 busy cores, p95 is" in note for note in report["notes"])
     reused = {step["name"] for step in report["steps"] if step["cached"]}
     assert {"teacher", "student_float", "onnx_float", "tflite_float", "profile teacher_onnx"} <= reused
 

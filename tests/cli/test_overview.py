@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from workshop import Workshop
 
+from edgekd import cli
 from edgekd.objectives import OBJECTIVES
 
 DEVICES = Path(__file__).parents[2] / "devices"
@@ -29,7 +31,18 @@ Options:
 Commands:
   build    Build, measure and judge: the whole pipeline for one device or
            more.
+  check    Judge the saved measurements of a finished run again.
+  report   Write report.html of a finished run again.
+  bundle   Bundle a finished run again, for an app team.
+  init     Write a first pipeline for your data and teacher.
+  compare  Compare two runs, or two bundles: what changed, and what got worse.
   plan     Show what a build would do, what is cached, and which limits apply.
+  profile  Measure any .onnx or .tflite file on a device.
+  doctor   Say what is installed and what is missing, and whether a device is
+           reached.
+  clean    Free the store of what no report needs.
+  verify   Check a bundle: whole, signed, in agreement with itself, and its
+           golden answers.
   devices  List devices, or show one with its facts and their sources.
   stages   List the stages of a pipeline, or show the options of one.
 """
@@ -51,6 +64,7 @@ max_drop             float                                        default 0.01
 granularity          'per-channel' | 'per-tensor'                 default 'per-channel'
 equalize             'auto' | True | False                        default 'auto'
 correct_bias         'auto' | True | False                        default 'auto'
+smooth               'auto' | True | False                        default 'auto'
 keep_float           list of str                                  default []
 io                   'float' | 'int8' | 'uint8'                   default 'float'
 target_isa           'arm64' | 'x86-vnni' | 'x86'                 default none
@@ -112,13 +126,25 @@ quality = ">= 94 % of teacher"
 DEVICE_SHOWN = """\
 board: A board (board.toml)
   soc               unknown
-  clusters          4x Cortex-A76 at 2.40 GHz, 2x Cortex-A55 at 2.00 GHz  [the box]
+  clusters          4x Cortex-A76 at 2.40 GHz, 2x Cortex-A55 at 2.00 GHz  [the
+                    box]
   isa               dotprod, fp16  [the kernel]
   ram               4.00 GB  [the box]
   memory_bandwidth  17.1 GB/s  [a bench]
   battery           unknown
   os                unknown
-  power             900 mW to 5.40 W (idle to full, carried over from a sister)  [a plug]
+  power             900 mW to 5.40 W (idle to full, carried over from a sister)
+                    [a plug]
+how well its latency is known
+  int8   Cortex-A76   66 one-thread rows of the same core, on 6 chips
+  int8   Cortex-A55   40 one-thread rows of the same core, on 3 chips
+  float  Cortex-A76   178 one-thread rows of the same core, on 6 chips
+  float  Cortex-A55   125 one-thread rows of the same core, on 3 chips
+  anchors: none
+  no published row is of A board with onnxruntime or LiteRT: intervals are those
+    of unseen programs
+  better with: edgekd devices calibrate board --from a report measured on the
+    device
 budget
   latency_p95 < 100 ms               board.toml:30
   quality >= 94.0 % of teacher       board.toml:31
@@ -151,7 +177,7 @@ def test_version(folder: Workshop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["biuld"], "Error: found no command 'biuld': did you mean 'build'?"),
+        (["biuld"], "Error: found no command 'biuld': did you mean 'build' or 'bundle'?"),
         (["build", "--devise", "pixel8"], "No such option '--devise'"),
         (["build"], "Missing option '--device'"),
         (["plan", "--device", "pixel8", "--threads", "0"], "0 is not in the range 1<=x<=256"),
@@ -197,10 +223,11 @@ def test_a_device_is_shown_with_every_source(folder: Workshop) -> None:
 
 
 def test_an_unknown_device_is_refused_with_the_nearest(folder: Workshop) -> None:
-    ran = folder.run("devices", "show", "pixel7")
+    ran = folder.run("devices", "show", "pixel65")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
-        "error: found no device 'pixel7': neither a file nor a name\nhint: did you mean 'pixel8' or 'pixel6'?\n"
+        "error: found no device 'pixel65': neither a file nor a name\n"
+        "hint: did you mean 'pixel6' or 'pixel9' or 'pixel8'?\n"
     )
 
 
@@ -214,6 +241,7 @@ def test_a_stage_is_shown_with_its_options(folder: Workshop) -> None:
     for name, shown in (("quantize", QUANTIZE), ("finetune", FINETUNE)):
         ran = folder.run("stages", "show", name)
         assert (ran.code, ran.out, ran.err) == (0, shown, "")
+        assert folder.run("stages", name) == ran
 
 
 @pytest.mark.parametrize("name", ["distill", "prune"])
@@ -227,8 +255,38 @@ def test_a_stage_that_learns_from_a_teacher_shows_every_loss_with_its_options(na
 
 
 def test_an_unknown_stage_is_refused_with_the_nearest(folder: Workshop) -> None:
-    ran = folder.run("stages", "show", "quantise")
+    ran = folder.run("stages", "quantise")
     assert (ran.code, ran.err) == (2, "error: found no stage 'quantise'\nhint: did you mean 'quantize' or 'qat'?\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "completions"),
+    [
+        ("st", {"stages"}),
+        ("", {*cli.COMMANDS}),
+        ("compare --f", {"--fail-on-regression"}),
+        ("init --dr", {"--dry-run"}),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed: str, completions: set[str], folder: Workshop) -> None:
+    words = ["edgekd", *typed.split(" ")]
+    done = subprocess.run(
+        [sys.executable, "-c", "from edgekd.cli import entry; entry()"],
+        cwd=folder.folder,
+        env=os.environ
+        | {"_EDGEKD_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == completions
+
+
+def test_the_script_that_a_shell_reads_is_printed(folder: Workshop) -> None:
+    ran = folder.run(_EDGEKD_COMPLETE="bash_source")
+    assert ran.code == 0
+    assert "complete -o nosort -F _edgekd_completion edgekd" in ran.out
 
 
 @pytest.mark.parametrize(

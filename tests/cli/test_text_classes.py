@@ -48,6 +48,13 @@ def undistilled(shop: Workshop) -> Built:
     return built(shop, "undistilled", text, **environment)
 
 
+@pytest.mark.parametrize("name", ["report.json", "report.md", "report.html"])
+def test_operators_that_no_published_row_holds_are_named(classification: Built, name: str) -> None:
+    (run,) = (classification.output / "classification" / "pixel8").glob("2*")
+    text = (run / name).read_text(encoding="utf-8").replace("\\_", "_")
+    assert "onnx_int8: no published row holds " in text
+
+
 def scored(made: Built, model: str) -> dict[str, Any]:
     """What a model gave for the test items, out of the store."""
     kept = {path.parent: json.loads(path.read_text()) for path in (made.output / ".store").glob("*/manifest.json")}
@@ -122,7 +129,7 @@ def test_a_transformer_learns_with_dynamic_int8_and_has_no_ranges_to_hand_over(c
     assert {"student_finetuned", "student_float"} <= steps
     assert "learned_ranges" not in steps
     candidates = {row["name"] for row in classification.report["candidates"]}
-    assert {"smoothed", "dynamic"} <= candidates
+    assert {"smoothed", "dynamic", "min-max, smoothed"} <= candidates
     assert "learned" not in candidates
     assert "in simulated INT8, 2 epochs\n" in classification.ran.err
 

@@ -8,7 +8,10 @@ from typing import Any
 import phrases
 import pytest
 from textshop import build, built, difference, figures
+from tokenizers import Tokenizer
 from workshop import Built, Workshop
+
+from edgekd.bundle import golden, manifest
 
 STUDENTS = ("student_start", "student_float", "onnx_int8", "tflite_int8")
 SHIFTS = {"", "typos", "truncation", "upper case"}
@@ -59,6 +62,27 @@ def test_an_embedding_is_scored_by_retrieval_beside_its_teacher_its_start_and_tf
         found = figures(embedding, model)
         assert 0 < found["R@1"] <= report["quality"][model]["value"] <= found["R@10"]
         assert found["R@1"] < found["nDCG@10"] <= 1
+
+
+def test_the_bundles_texts_become_its_tensors_by_its_tokenizer(embedding: Built) -> None:
+    bundle = embedding.workshop.folder / embedding.run_folder / "bundle"
+    facts = manifest.read(bundle / "manifest.json").preprocessing
+    assert isinstance(facts, manifest.TextPreprocessing)
+    tokenizer = Tokenizer.from_file(str(bundle / facts.tokenizer))
+    vocabulary = (bundle / str(facts.vocabulary)).read_text().splitlines()
+    assert {token: place for place, token in enumerate(vocabulary)} == tokenizer.get_vocab()
+    index = golden.GoldenIndex.model_validate_json((bundle / golden.INDEX).read_bytes())
+    assert len(index.items) == 16
+    for item in index.items:
+        ids = tokenizer.encode((bundle / str(item.raw)).read_text()).ids
+        for name, length in facts.pad_to.items():
+            padded = ids + [facts.pad_id] * ((length or len(ids)) - len(ids))
+            given = {each.name: golden.load(bundle, each)[0].tolist() for each in item.models[name].inputs}
+            assert given.pop("input_ids") == padded
+            assert given.pop("attention_mask") == [1] * len(ids) + [0] * (len(padded) - len(ids))
+            assert given == ({"token_type_ids": [0] * len(padded)} if length else {})  # which MediaPipe asks for
+    assert facts.pad_to == {"model.onnx": None, "model.tflite": facts.max_length}
+    assert all(limit.cosine and not limit.top1 for limits in index.tolerances.values() for limit in limits)
 
 
 def test_distilling_brings_an_embedding_nearer_to_the_teachers(embedding: Built) -> None:
@@ -182,14 +206,17 @@ def test_a_drop_that_no_candidate_meets_fails_and_shows_the_best(shop: Workshop,
     (chosen,) = [each for each in candidates if each["chosen"]]
     assert chosen["drop"] == row["point"]
     assert f"no candidate met max_drop: {chosen['name']} lost least" in strict.ran.out
-    assert {each["name"] for each in candidates} == {"smoothed", "dynamic"}
+    first, second, *reverted = [each["name"] for each in candidates]
+    assert (first, second) == ("smoothed", "dynamic")
+    assert reverted
+    assert all(name.endswith("in float") for name in reverted)
     assert not [each for each in embedding.report["checks"] if each["metric"] == "drop" and each["verdict"] != "pass"]
 
 
 def test_the_terminal_lists_what_was_tried(embedding: Built) -> None:
     lines = embedding.ran.out.splitlines()
     start = lines.index("INT8 candidates, on training rows kept for choosing")
-    shown = [line.split()[:2] for line in lines[start + 1 : start + 6]]
+    shown = [line.split()[:2] for line in lines[start + 1 : start + 9]]
     assert shown[0] == ["onnx_int8"]
     assert sum(first == "*" for first, *_ in shown) == 2  # one for each format
-    assert all(len(line) <= 80 for line in lines[start : start + 6])
+    assert all(len(line) <= 80 for line in lines[start : start + 9])

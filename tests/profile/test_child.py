@@ -134,11 +134,46 @@ def test_warm_up_lasts_a_least_time_and_gives_up_after_a_longest() -> None:
     assert len(taken) == 16
 
 
-def test_every_run_is_written_once_in_order() -> None:
-    for runs in (1, child.BLOCK - 1, child.BLOCK, 2 * child.BLOCK + 5):
+def asked(**given: Any) -> child.Request:
+    fixed = {"model": "m", "runtime": "onnxruntime", "threads": 1, "inputs": "i", "samples": "s"}
+    return child.Request(**{**fixed, "min_runs": 1, "min_seconds": 0.0, **given})
+
+
+def test_every_run_is_written_once_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    for runs, flush_ns in ((1, 10**12), (child.BLOCK - 1, 10**12), (child.BLOCK, 10**12), (2 * child.BLOCK + 5, 1)):
+        monkeypatch.setattr(child, "FLUSH_NS", flush_ns)
         sink = io.BytesIO()
-        assert child.time_runs(lambda: None, runs, 0.0, sink) == runs
+        assert child.time_runs(lambda: None, asked(min_runs=runs), sink) == (runs, 0)
         written = array("q")
         written.frombytes(sink.getvalue())
         assert len(written) == runs
         assert all(duration >= 0 for duration in written)
+
+
+def test_a_sustained_session_ends_once_the_speed_is_steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, taken_ns = 0, iter([*range(1_000_000_000, 2_000_000_000, 10_000_000), *[2_000_000_000] * 10_000])
+
+    def clock() -> int:
+        return now
+
+    def invoke() -> None:
+        nonlocal now
+        now += next(taken_ns)
+
+    monkeypatch.setattr(child.time, "perf_counter_ns", clock)
+    runs, steady = child.time_runs(invoke, asked(min_seconds=600.0, sustained=True), io.BytesIO())
+    assert 100 + 2 * child.STEADY_WINDOWS < runs < 200  # 150 s of slowing down, then four windows of 30 s
+    assert 4 * 15 <= steady <= 4 * 16 + 4
+    assert child.time_runs(invoke, asked(min_seconds=100.0, sustained=True), io.BytesIO()) == (50, 0)
+
+
+def test_a_request_and_its_answer_can_be_files_and_the_samples_the_output(tmp_path: Path, rows: Path) -> None:
+    request = asked(model=str(write_onnx(tmp_path / "m.onnx")), inputs=str(rows), samples="-", min_runs=5, pin=True)
+    (tmp_path / "request").write_text(json.dumps({name: getattr(request, name) for name in request.__slots__}))
+    command = [sys.executable, str(child.__file__), str(tmp_path / "request"), str(tmp_path / "answer")]
+    done = subprocess.run(command, capture_output=True, check=True)
+    answer = json.loads((tmp_path / "answer").read_text())
+    assert len(done.stdout) == 5 * 8
+    assert (answer["runs"], answer["steady_runs"]) == (5, 0)
+    assert answer["core"] is not None
+    assert 0 < answer["load_time_s"] + answer["first_inference_s"] < answer["cold_start_s"] < 60

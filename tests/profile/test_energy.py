@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgekd.profile import child
-from edgekd.profile.session import energy_per_run
+from edgekd.profile.answer import energy_per_run
 
 
 def zone(root: Path, folder: str, name: str, energy_uj: int) -> None:

@@ -13,11 +13,11 @@ import tinynet
 import torch
 from torch import nn
 
-from edgekd.errors import StageError
+from edgekd.errors import BadInputError, StageError
 from edgekd.exporters import text_tflite
 from edgekd.models import quiet
 from edgekd.models.encoder_source import from_folder
-from edgekd.quantizers import tflite_dynamic, tflite_outliers
+from edgekd.quantizers import tflite_dynamic, tflite_outliers, tflite_products
 from edgekd.quantizers.tflite_editing import Editor
 from edgekd.runtimes.tflite import Runner, describe
 from edgekd.stages import export_tflite
@@ -101,6 +101,16 @@ def lost(path: Path, reference: Path) -> float:
     return float(((outputs(target) - expected) ** 2).mean() / expected.var(axis=0).mean())
 
 
+def fixed(path: Path, reference: Path) -> float:
+    """What an INT8 file with fixed ranges loses."""
+    target = path.with_stem(f"{path.stem}-static")
+    with quiet.frameworks(), quiet.native_stderr():
+        products = [each for each in tflite_products.watch(path, texts(0)) if not each.stays_dynamic]
+        tflite_dynamic.quantize(path, target, "dynamic", fixed=products)
+    expected = outputs(reference)
+    return float(((outputs(target) - expected) ** 2).mean() / expected.var(axis=0).mean())
+
+
 def added(path: Path) -> list[str]:
     """What kind of factor each operator brought that only the smoothed file has."""
     before, after = ([each.name for each in describe(each).operators] for each in (path, smoothed(path)))
@@ -119,6 +129,32 @@ def test_outliers_cost_much_and_smoothing_repairs_it(folder: Path, plant: Plant)
     planted = lost(source, source)
     assert planted > 5 * lost(clean, clean)
     assert lost(smoothed(source), source) < 0.4 * planted
+
+
+def test_smoothing_repairs_fixed_ranges_too(folder: Path) -> None:
+    source = exported(folder, a_channel)
+    planted = fixed(source, source)
+    assert planted > 5 * fixed(exported(folder, nothing), exported(folder, nothing))
+    assert fixed(smoothed(source), source) < 0.4 * planted
+    with quiet.native_stderr():
+        read = {each.call.reads for each in tflite_products.watch(source, texts(0)) if not each.stays_dynamic}
+    kinds = Counter(each.op_type for each in describe(source.with_stem(f"{source.stem}-static")).operators)
+    assert kinds["QUANTIZE"] == len(read) >= 3 * LAYERS  # one for each tensor that a product with fixed ranges reads
+
+
+def test_dense_layers_return_to_float_by_name(folder: Path, tmp_path: Path) -> None:
+    source = exported(folder, nothing)
+    with quiet.frameworks(), quiet.native_stderr():
+        products = tflite_products.watch(source, texts(0, 4))
+        assert len(products) == 6 * LAYERS
+        kept = [each.call.name for each in products[:5]]
+        for given in ([], products):
+            path = tmp_path / f"{len(given)}.tflite"
+            tflite_dynamic.quantize(source, path, "dynamic", keep_float=kept, fixed=given)
+            model = Editor.open(path)
+            assert sum(model.constant(each.inputs[1]) is not None for each in model.of_kind("FULLY_CONNECTED")) == 5
+        with pytest.raises(BadInputError, match="found 'nothing' to keep in float, which is no operator of the file"):
+            tflite_dynamic.quantize(source, path, "dynamic", keep_float=["nothing"])
 
 
 def test_every_normalisation_before_dense_layers_is_restored_for_the_residual(folder: Path) -> None:
@@ -181,8 +217,8 @@ def test_a_rewriting_that_changes_the_outputs_is_refused(
 
 def test_padding_is_left_out() -> None:
     values, row = np.arange(8.0).reshape(1, 4, 2), {"attention_mask": np.array([[1, 1, 0]])}
-    assert tflite_outliers._tokens(values, row).tolist() == [[0, 1], [2, 3]]
-    assert tflite_outliers._tokens(values[:, :1], row).tolist() == [[0, 1]]  # behind pooling there is one vector
+    assert tflite_outliers.tokens(values, row).tolist() == [[0, 1], [2, 3]]
+    assert tflite_outliers.tokens(values[:, :1], row).tolist() == [[0, 1]]  # behind pooling there is one vector
 
 
 def test_a_shared_constant_is_changed_for_one_operator_alone(folder: Path, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def real(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
 
 def activations(path: Path) -> dict[str, tuple[float, int]]:
     """Scale and zero point of every int8 tensor that an operator writes."""
-    model = tflite_static._read(path)
+    model = tflite_static.read(path)
     graph = model.subgraphs[0]
     tensors = [graph.tensors[place] for call in graph.operators for place in call.outputs]
     signed = [each for each in tensors if each.type == 9]
@@ -203,7 +203,7 @@ def weights(path: Path) -> dict[bytes, np.ndarray]:
 
 
 def weight_tensors(path: Path) -> list[tuple[Any, bytes]]:
-    model = tflite_static._read(path)
+    model = tflite_static.read(path)
     graph = model.subgraphs[0]
     tensors = [graph.tensors[call.inputs[1]] for call in graph.operators if len(call.inputs) == 3]
     return [(each, bytes(model.buffers[each.buffer].data)) for each in tensors]

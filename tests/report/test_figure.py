@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from reports import REPORT
 
 from edgekd.report import figure, folder
-from edgekd.report.model import CandidateRow, Report
+from edgekd.report.model import CandidateRow
 
-GIVEN: dict[str, Any] = {"pipeline": "tiny", "device": "pixel8"}
-REPORT = Report(**{**{field.name: () for field in fields(Report)}, **GIVEN})
 ROWS = tuple(
     CandidateRow(artifact, name, drop, drop - 0.002, drop + 0.004, 0.99, latency_s, name == "mse")
     for artifact in ("onnx_int8", "tflite_int8")

@@ -4,38 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from reports import REPORT
 
 from edgekd.report import folder
-from edgekd.report.model import FORMAT_VERSION, Report
-
-REPORT = Report(
-    format_version=FORMAT_VERSION,
-    edgekd_version="0",
-    verdict="pass",
-    exit_code=0,
-    pipeline="tiny",
-    device="pixel8",
-    data="bars",
-    metric="top-1 accuracy",
-    item="image",
-    seconds=1.5,
-    steps=(),
-    artifacts=(),
-    quality={},
-    differences=(),
-    figures=(),
-    class_changes=(),
-    shifts=(),
-    candidates=(),
-    parity=(),
-    measurements=(),
-    checks=(),
-    calibration={},
-    notes=("one",),
-)
 
 
 @pytest.fixture
@@ -49,11 +25,13 @@ def test_a_run_has_its_files_its_report_and_is_the_latest(tmp_path: Path, files:
     run = folder.write(REPORT, files, root)
     assert run.parent == root / "tiny" / "pixel8"
     assert sorted(path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()) == [
+        "junit.xml",
         "made/a.bin",
         "model.onnx",
         "report.json",
+        "report.md",
     ]
-    assert json.loads((run / "report.json").read_text())["notes"] == ["one"]
+    assert json.loads((run / "report.json").read_text())["notes"] == list(REPORT.notes)
     assert (run / "report.json").read_text() == folder.to_json(REPORT)
     assert (root / "latest").readlink() == run.relative_to(root)
 
@@ -64,6 +42,17 @@ def test_runs_of_the_same_second_are_all_kept(tmp_path: Path, files: dict[str, P
     assert len(set(runs)) == 5
     assert [json.loads((run / "report.json").read_text())["seconds"] for run in runs] == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert (root / "latest").resolve() == runs[-1].resolve()
+
+
+def test_a_clock_that_is_set_back_loses_no_run_and_the_last_one_is_the_latest(
+    tmp_path: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter((datetime(2038, 1, 19, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)))
+    monkeypatch.setattr(folder, "datetime", SimpleNamespace(now=lambda _zone: next(times)))
+    root = tmp_path / "out"
+    runs = [folder.write(REPORT, files, root) for _ in range(2)]
+    assert [run.name for run in runs] == ["20380119-000000", "19700101-000000"]
+    assert (root / "latest").resolve() == runs[1].resolve()
 
 
 def test_a_failure_leaves_nothing_and_the_last_run_stays_the_latest(tmp_path: Path, files: dict[str, Path]) -> None:

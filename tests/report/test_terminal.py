@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from edgekd.report import terminal
-from edgekd.report.model import CandidateRow, CheckRow, DifferenceRow, FigureRow, QualityRow, Report, ShiftRow
+from edgekd.report.model import CandidateRow, CheckRow, DifferenceRow, FigureRow, QualityRow, Report, ShiftRow, TryRow
 
 CHECK = CheckRow(
     artifact="onnx_int8",
@@ -85,11 +85,21 @@ PASS: default on pixel8: all 1 checks are met (exit code 0)
 
 
 def test_a_check_that_fails_says_by_how_much_where_the_limit_stands_and_what_to_try(tmp_path: Path) -> None:
-    failed = replace(CHECK, verdict="fail", advice="31.0 ms over the limit: use a narrower student")
+    narrower = TryRow("a [student] of 0.5 of its width", "predicted", 0.082, 0.074, 0.092, "s", "pass")
+    lighter = TryRow("shipping tflite_int8 instead", "on_host", 0.11, 0.11, 0.11, "s", "fail")
+    failed = replace(
+        CHECK,
+        verdict="fail",
+        advice="use a narrower student",
+        excess="p95 latency 131 ms, 31.0 ms over 100 ms",
+        tries=(narrower, lighter),
+    )
     text = printed(replace(REPORT, verdict="fail", exit_code=1, checks=(failed,)), tmp_path)
     assert (
-        "fail: onnx_int8: latency_p95 < 100 ms (devices/pixel8.toml:47): "
-        "31.0 ms over the limit: use a narrower student\n" in text
+        "fail: onnx_int8: p95 latency 131 ms, 31.0 ms over 100 ms (devices/pixel8.toml:47)\n"
+        "  try a [student] of 0.5 of its width: 82.0 ms (74.0 ms..92.0 ms), predicted, meets the limit\n"
+        "  try shipping tflite_int8 instead: 110 ms, measured on this host, is not enough alone\n"
+        "  in general: use a narrower student\n" in text
     )
     assert text.endswith("FAIL: default on pixel8: 1 of 1 checks failed (exit code 1)\n")
 

@@ -70,11 +70,11 @@ def test_opset_and_operator_versions_are_recorded(artifact: Making) -> None:
 @pytest.mark.parametrize("kind", ["onnx_int8", "tflite_int8"])
 def test_every_method_was_tried_and_of_those_equally_fast_the_closest_one_kept(kind: str, artifact: Making) -> None:
     facts = artifact(kind).facts
-    cosines = {name: found["cosine"] for name, found in facts["candidates"].items()}
-    assert list(cosines)[:4] == ["min-max", "percentile", "entropy", "mse"]
-    (corrected,) = list(cosines)[4:]  # what equalizes: no pair of this network
+    nearness = {name: found["nearness"] for name, found in facts["candidates"].items()}
+    assert list(nearness)[:4] == ["min-max", "percentile", "entropy", "mse"]
+    (corrected,) = list(nearness)[4:]  # what equalizes: no pair of this network
     assert corrected.endswith(", bias corrected")
-    assert cosines[facts["method"]] == max(cosines.values())
+    assert nearness[facts["method"]] == max(nearness.values())
     assert facts["held_out"] == 30
 
 

@@ -12,7 +12,7 @@ import tinybert
 import torch
 from safetensors.torch import load_file
 
-from edgekd import build, device, pipeline, plan
+from edgekd import device, executor, pipeline, planning
 from edgekd.artifact import Artifact
 from edgekd.progress import Quiet
 from edgekd.store import Store
@@ -46,10 +46,10 @@ def trained(shop: Path, text: str) -> dict[str, Artifact]:
     """Take the steps of a pipeline up to the trained student."""
     path = shop / "live.toml"
     path.write_text(text)
-    whole = plan.make(pipeline.load(str(path)), device.load("pixel8"), plan.Options())
+    whole = planning.make(pipeline.load(str(path)), device.load("pixel8"), planning.Options())
     names = [node.name for node in whole.nodes]
     some = replace(whole, nodes=whole.nodes[: names.index("student_float") + 1])
-    return {step.name: step.artifact for step in build.run(some, Store(shop / "store"), Quiet())}
+    return {step.name: step.artifact for step in executor.run(some, Store(shop / "store"), Quiet())}
 
 
 def live(losses: str) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from workshop import ONNX_ONLY
 
-from edgekd import build, device, pipeline, plan
+from edgekd import device, executor, pipeline, planning
 from edgekd.artifact import Kind
 from edgekd.data.tokens import Tokenizer
 from edgekd.errors import BadInputError
-from edgekd.plan import Plan
+from edgekd.planning import Plan
 from edgekd.progress import Quiet
 from edgekd.store import MANIFEST, Product, Recipe, Store
 
@@ -23,15 +23,15 @@ from edgekd.store import MANIFEST, Product, Recipe, Store
 def outputs_only(tmp_path: Path, weights: Path) -> Plan:
     """The tiny pipeline as far as the teacher's outputs."""
     (tmp_path / "tiny.toml").write_text(ONNX_ONLY.replace("teacher.safetensors", str(weights)))
-    whole = plan.make(pipeline.load(str(tmp_path / "tiny.toml")), device.load("pixel8"), plan.Options())
+    whole = planning.make(pipeline.load(str(tmp_path / "tiny.toml")), device.load("pixel8"), planning.Options())
     names = [node.name for node in whole.nodes]
     return replace(whole, nodes=whole.nodes[: names.index("teacher_outputs") + 1])
 
 
 def recipe(made: Plan, store: Store) -> Recipe:
     """The recipe of the teacher's outputs."""
-    (teacher, *_) = build.run(replace(made, nodes=made.nodes[:1]), store, Quiet())
-    return build.recipe_of(made.nodes[-1], made, {"teacher": teacher.artifact})
+    (teacher, *_) = executor.run(replace(made, nodes=made.nodes[:1]), store, Quiet())
+    return executor.recipe_of(made.nodes[-1], made, {"teacher": teacher.artifact})
 
 
 def write_wrong(folder: Path) -> Product:
@@ -48,7 +48,7 @@ def test_outputs_that_another_version_cached_are_not_used(outputs_only: Plan, tm
         old = replace(now, version=version)
         store.make(old, Kind.OUTPUTS, write_wrong)
         assert store.find(old.key) is not None
-    *_, step = build.run(outputs_only, store, Quiet())
+    *_, step = executor.run(outputs_only, store, Quiet())
     assert not step.cached
     assert step.artifact.key == now.key
     assert not (np.load(step.artifact.path) == 7).any()
@@ -60,7 +60,7 @@ def test_shards_that_another_version_left_are_not_used(outputs_only: Plan, tmp_p
     shards = store.partial(replace(now, version=now.version - 1).key) / "shards"
     shards.mkdir(parents=True)
     np.save(shards / "000000.npy", np.full((450, 3), 7, np.float16))
-    *_, step = build.run(outputs_only, store, Quiet())
+    *_, step = executor.run(outputs_only, store, Quiet())
     assert not (np.load(step.artifact.path) == 7).any()
     assert (shards / "000000.npy").is_file(), "what isn't ours to judge stays"
 
@@ -70,10 +70,10 @@ def test_a_manifest_of_another_version_is_made_again(
     change: dict[str, object], outputs_only: Plan, tmp_path: Path
 ) -> None:
     store = Store(tmp_path / "store")
-    *_, first = build.run(outputs_only, store, Quiet())
+    *_, first = executor.run(outputs_only, store, Quiet())
     path = store.root / first.artifact.key / MANIFEST
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    teacher, again = build.run(outputs_only, store, Quiet())
+    teacher, again = executor.run(outputs_only, store, Quiet())
     assert (teacher.cached, again.cached) == (True, False)
     assert again.artifact.sha256 == first.artifact.sha256
 

@@ -150,7 +150,7 @@ def steps_of_onnx(path: Path) -> dict[str, tuple[float, int]]:
 
 
 def steps_of_tflite(path: Path) -> dict[str, tuple[float, int]]:
-    found = tflite_static._scales(tflite_static._read(path))
+    found = tflite_static._scales(tflite_static.read(path))
     return {name: (scale, zero + 128) for name, (_, scale, zero) in found.items() if scale}
 
 

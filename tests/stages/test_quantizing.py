@@ -57,7 +57,7 @@ def test_biases_are_corrected_on_top_of_the_best_range(form: str, artifact: Maki
     assert tuple(ranges) == Observed.METHODS
     ((step, before),) = product.facts["steps"].items()
     assert step == corrected == f"{before}, bias corrected"
-    assert before == max(ranges, key=lambda name: product.facts["candidates"][name]["cosine"])
+    assert before == max(ranges, key=lambda name: product.facts["candidates"][name]["nearness"])
     left = product.facts["equalization"]["left"]
     assert product.facts["equalization"]["pairs"] == 0
     assert [len(names) for names in left.values()] == [2]
@@ -196,7 +196,7 @@ def test_values_beyond_the_calibration_set_are_told(context: Context) -> None:
 
 def candidate(name: str, drop: tuple[float, float, float]) -> quantizing.Trial:
     recipe = quantizing.Recipe(name, name, lambda *_: None)
-    return quantizing.Trial(recipe, Path(name), Agreement(1.0, 0.99, 0.1), Interval(*drop))
+    return quantizing.Trial(recipe, Path(name), Agreement(1.0, 0.99, 0.1), Interval(*drop), 0.99)
 
 
 @pytest.mark.parametrize(
@@ -217,3 +217,12 @@ def test_a_candidate_is_out_where_it_is_shown_to_lose_too_much(
     facts = quantizing._chosen(trials, times, config)
     assert facts["method"] == expected
     assert f"{100 * drops[expected][0]:.2f}% of the quality lost" in facts["summary"]
+
+
+def test_steps_are_added_to_the_closest_that_is_not_shown_to_lose_too_much() -> None:
+    """Of a few hundred rows a single one would decide between ranges, were it by the drop that is likeliest."""
+    config = quantize_onnx.Config(isa="arm64", machine="here")
+    near = replace(candidate("near", (0.012, 0.0, 0.03)), nearness=-0.01)
+    far = replace(candidate("far", (0.006, 0.0, 0.02)), nearness=-0.02)
+    shown = replace(candidate("shown", (0.03, 0.02, 0.04)), nearness=-0.001)
+    assert sorted([shown, far, near], key=lambda each: quantizing._away(config, each)) == [near, far, shown]

@@ -9,9 +9,9 @@ import pytest
 import workshop
 from safetensors.torch import load_file
 
-from edgekd import device, pipeline, plan
-from edgekd.build import StepTaken
+from edgekd import device, pipeline, planning
 from edgekd.evidence import Findings
+from edgekd.executor import StepTaken
 from edgekd.models import loading
 from edgekd.rows import _race_notes, plain_facts
 
@@ -60,7 +60,7 @@ def test_pruning_that_loses_says_so_and_goes_on_where_nothing_else_is_asked_for(
     assert facts["notes"][-1].endswith('compare = "keep-winner" would have gone on with that one')
     assert "notes" not in plain_facts(made)
     steps = tuple(StepTaken(name, cached=True, seconds=0.0, artifact=each) for name, each in found.items())
-    whole = plan.make(pipeline.load(str(images)), device.load("pixel8"), plan.Options())
+    whole = planning.make(pipeline.load(str(images)), device.load("pixel8"), planning.Options())
     assert list(_race_notes(Findings(whole, steps))) == facts["notes"]
     assert made.path.read_bytes() == found["race_pruned"].path.read_bytes()
     images.write_text(images.read_text().replace("compare = true", 'compare = "keep-winner"'))

@@ -51,9 +51,14 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tfidf": ({}, {"items": 3}),
     "tfidf_shift": ({"items": 10}, {"items": 0}),
     "profile": (
-        {"artifact": "a", "threads": 1, "min_runs": 1, "min_seconds": 0, "machine": "m"},
+        {"artifact": "a", "threads": 1, "min_runs": 1, "min_seconds": 0, "machine": "m", "device_file": "d"},
         {"min_seconds": -1},
     ),
+    "golden": (
+        {"name": "n", "device": "d", "task": "t", "isa": "x86", "licences": [], "machine": "m", "items": 20},
+        {"items": 0},
+    ),
+    "arm64": ({"cpu": "max"}, {"cpu": 3}),
 }
 
 

@@ -10,7 +10,7 @@ import phrases
 import pytest
 import tinybert
 
-from edgekd import build, device, pipeline, plan
+from edgekd import device, executor, pipeline, planning
 from edgekd.progress import Quiet
 from edgekd.store import Store
 
@@ -27,10 +27,10 @@ def start(shop: Path, student: str) -> Any:
     path = shop / "start.toml"
     text = phrases.EMBEDDING.replace("[student]\nlayers = 2\n", f"[student]\n{student}\n")
     path.write_text(text.replace('use = "distill"\n', 'use = "distill"\nlosses = [{ use = "similarity-mse" }]\n'))
-    whole = plan.make(pipeline.load(str(path)), device.load("pixel8"), plan.Options())
+    whole = planning.make(pipeline.load(str(path)), device.load("pixel8"), planning.Options())
     names = [node.name for node in whole.nodes]
     some = replace(whole, nodes=whole.nodes[: names.index("student_start") + 1])
-    return build.run(some, Store(shop / "store"), Quiet())[-1].artifact.facts
+    return executor.run(some, Store(shop / "store"), Quiet())[-1].artifact.facts
 
 
 def test_blocks_before_a_gap_are_fitted(shop: Path) -> None:

@@ -3,62 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from predictable import MOBILENET, TINY, device, graph, latency, of, operator
 
 from edgekd.algorithms.intervals import ONE, Bounds
-from edgekd.device import Device, Facts, load
+from edgekd.device import Device, Facts
 from edgekd.errors import BadInputError
-from edgekd.profile.measurement import Interval, Measurement, Provenance
-from edgekd.runtimes.graph import Graph, Kind, Operator
+from edgekd.profile.measurement import Provenance
 from edgekd.targets.latency_model import shipped
 from edgekd.targets.predicted import _percentiles, power_w, predict
 
-FOLDER = Path(__file__).parents[2] / "devices"
 PREDICTED = ("galaxy-s24", "pixel6", "pixel8", "raspberrypi4", "raspberrypi5")
-
-
-def device(name: str) -> Device:
-    return load(str(FOLDER / f"{name}.toml"))
-
-
-def operator(macs: int, kind: Kind = "conv", op_type: str = "CONV_2D", *, int8: bool = True) -> Operator:
-    return Operator(
-        name="op",
-        op_type=op_type,
-        kind=kind,
-        macs=macs,
-        weights=1000,
-        weight_bytes=1000,
-        bytes_read=4000,
-        bytes_written=4000,
-        int8=int8,
-    )
-
-
-def graph(*operators: Operator, weight_bytes: int = 60_000) -> Graph:
-    return Graph(
-        runtime="tflite",
-        operators=operators,
-        inputs=(),
-        outputs=(),
-        activation_peak_bytes=20_000,
-        weight_bytes=weight_bytes,
-        versions={},
-    )
-
-
-TINY = graph(*(operator(200_000) for _ in range(15)))
-
-
-def of(metric: str, measurements: tuple[Measurement, ...]) -> Measurement:
-    (found,) = [each for each in measurements if each.metric == metric]
-    return found
-
-
-def latency(work: Graph, name: str) -> Interval:
-    return of("latency", predict(work, device(name), "int8.tflite", 80_000)).predicted["p50"]
 
 
 @pytest.mark.parametrize("name", PREDICTED)
@@ -119,13 +75,6 @@ def test_networks_smaller_than_the_published_ones_are_less_certain() -> None:
     assert below.lower < 0.99 * above.lower
 
 
-# MobileNet V1 1.0/224 in int8 on one thread, as published for boards and phones with these cores
-# (ncnn and Paddle-Lite rows in scripts/data/published_latency_rows.csv).
-MOBILENET = graph(
-    operator(551_000_000), operator(17_400_000, "depthwise", "DEPTHWISE_CONV_2D"), *(operator(0, "other", "ADD"),) * 28
-)
-
-
 @pytest.mark.parametrize(
     ("name", "published_s"),
     [("raspberrypi4", 84.82e-3 * 1.8 / 1.5), ("raspberrypi5", 14.44e-3), ("pixel8", 8.88e-3), ("galaxy-s24", 4.37e-3)],
@@ -134,15 +83,6 @@ def test_published_rows_of_the_same_core_lie_inside(name: str, published_s: floa
     found = latency(MOBILENET, name)
     assert found.lower < published_s < found.upper
     assert found.point == pytest.approx(published_s, rel=1.0)
-
-
-def test_the_formula_by_hand() -> None:
-    model = shipped()
-    fitted = model.precisions["int8"]
-    rate = next(each.macs_per_cycle for each in fitted.cores if each.core == "Cortex-A72")
-    cycles = (551e6 + 17.4e6 * fitted.depthwise_cost + 2000 * fitted.weight_byte_cost) / rate
-    cycles += 30 * model.operator_cycles.point
-    assert latency(MOBILENET, "raspberrypi4").point == pytest.approx(cycles / 1.5e9, rel=1e-6)
 
 
 def test_a_tiny_network_is_less_certain_than_a_published_one() -> None:
@@ -182,10 +122,10 @@ def test_conditions_say_what_a_prediction_rests_on() -> None:
 
 def test_memory_grows_with_weights_and_has_the_runtime_in_it() -> None:
     small = of("peak_memory", predict(TINY, device("pixel8"), "a", 1)).predicted["value"]
-    heavy = graph(*TINY.operators, weight_bytes=10_060_000)
+    heavy = graph(*TINY.operators, replace(operator(0), weight_bytes=10_000_000))
     large = of("peak_memory", predict(heavy, device("pixel8"), "a", 1)).predicted["value"]
-    assert large.lower - small.lower == pytest.approx(10_000_000)
-    assert large.upper > small.upper + 10_000_000
+    assert large.point > small.point + 15_000_000  # LiteRT maps them, and packs them once more
+    assert small.lower + 5_000_000 < large.lower < large.point < large.upper
     assert small.lower < 30e6 < small.upper
 
 
