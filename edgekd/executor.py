@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edgekd import processes
+from edgekd import interrupts, processes
 from edgekd.artifact import Artifact
 from edgekd.errors import BadInputError, EdgekdError, StageError
 from edgekd.planning import Node, Plan
@@ -73,6 +73,7 @@ def run(plan: Plan, store: Store, reporter: Reporter) -> tuple[StepTaken, ...]:
             seconds = time.monotonic() - began
             taken.append(StepTaken(node.name, cached, seconds, artifact, step.recipe.libraries))
             reporter.finished(taken[-1])
+            interrupts.check()
     finally:
         reporter.closed()
     return tuple(taken)
@@ -158,9 +159,13 @@ class _Step:
             data=self.plan.data_of(self.node),
             seed=self.plan.pipeline.seed,
             threads=self.plan.options.threads,
-            progressed=self.reporter.progressed,
+            progressed=self._progressed,
         )
         return STAGES[self.node.stage].run(inputs, self.node.config, context)
+
+    def _progressed(self, done: int, total: int, text: str) -> None:
+        interrupts.check()
+        self.reporter.progressed(done, total, text)
 
 
 def _taken(step: _Step, inputs: tuple[Artifact, ...]) -> tuple[bool, Artifact]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 NAME = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.sig"
 APART = (NAME, SIGNATURE)
+LEFT = ("__pycache__", "node_modules", "build")  # folders that running or importing a sample where it lies leaves there
 LINE = re.compile(r"([0-9a-f]{64})  ([^\s\\]+)")
 
 
@@ -43,6 +44,7 @@ def _differences(files: Mapping[str, bytes]) -> Iterator[str]:
         if name not in files:
             yield f"{name}: it is missing"
         elif name not in told:
-            yield f"{name}: it is not in {NAME}"
+            left = bool(set(name.split("/")[:-1]) & set(LEFT))
+            yield f"{name}: it is not in {NAME}{'; using a sample there left it: remove it' if left else ''}"
         elif hashlib.sha256(files[name]).hexdigest() != told[name]:
             yield f"{name}: its bytes are not those that were summed"

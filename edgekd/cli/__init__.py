@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from edgekd import __version__, processes
+from edgekd import __version__, interrupts, processes
 from edgekd.cli import streams
 from edgekd.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, EdgekdError, StageError
 
@@ -100,6 +100,7 @@ def main() -> None:
 def entry() -> None:
     """Run the command line and exit with its code."""
     streams.prepare()
+    interrupts.remember()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import handbundle
 import numpy as np
@@ -46,7 +47,8 @@ def sample(bundle: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with patch.object(sys, "dont_write_bytecode", True):  # the bundle is to stay as it was summed
+        spec.loader.exec_module(module)
     return module
 
 

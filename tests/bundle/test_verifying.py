@@ -20,6 +20,7 @@ from edgekd.bundle.verifying import Asked, verify
 from edgekd.errors import BadInputError
 
 FLIPS = 1_000
+COMPILED = "samples/python/__pycache__/edgekd_sample.cpython-311.pyc"
 
 
 def checks(found: Verification) -> dict[str, str]:
@@ -32,6 +33,11 @@ def failed(path: Path, asked: Asked | None = None) -> Check:
     assert found.exit_code == 1
     (only,) = (check for check in found.checks if check.state == "fail")
     return only
+
+
+def used(compiled: Path) -> None:
+    compiled.parent.mkdir(parents=True)
+    compiled.write_bytes(b"compiled")
 
 
 def zipped(bundle: Path) -> Path:
@@ -97,6 +103,10 @@ def test_what_was_changed_and_summed_again_is_still_not_what_was_signed(bundle: 
     [
         (lambda root: (root / "labels.json").unlink(), "labels.json: it is missing"),
         (lambda root: (root / "more.txt").write_text("x"), "more.txt: it is not in SHA256SUMS"),
+        (
+            lambda root: used(root / COMPILED),
+            f"{COMPILED}: it is not in SHA256SUMS; using a sample there left it: remove it",
+        ),
         (lambda root: (root / "labels.json").write_text("[]"), "labels.json: its bytes are not those that were summed"),
     ],
 )

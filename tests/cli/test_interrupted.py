@@ -11,6 +11,18 @@ import pytest
 from workshop import ONNX_ONLY, Built, Workshop
 
 BUILD = ("build", "tiny.toml", "--device", "pixel8", "--quick", "-o", "out")
+SWALLOWING = """\
+import os, signal, tinynet
+
+class Swallower:
+    def __del__(self):  # Python prints what is raised in here, and goes on
+        os.kill(os.getpid(), signal.SIGINT)
+
+def student():
+    model = tinynet.student()
+    model.register_forward_pre_hook(lambda module, _: Swallower() and None if module.training else None)
+    return model
+"""
 STUDENTS = ("student_start", "student_unpruned", "student_float")
 
 
@@ -76,3 +88,13 @@ def test_an_interrupted_build_goes_on_to_the_same_student(built: Built, workshop
     assert handed_over(resumed) == handed_over(built), "from an empty store come the same file and golden vectors"
     names = [path.name for path in (workshop.folder / "out").rglob("*")]
     assert not [name for name in names if name.startswith((".partial", "scratch-", ".latest", "checkpoint"))]
+
+
+def test_a_ctrl_c_that_something_swallows_is_heeded_at_the_next_batch(workshop: Workshop) -> None:
+    (workshop.folder / "swallowing.py").write_text(SWALLOWING)
+    workshop.pipeline("tiny", ONNX_ONLY.replace("tinynet:student", "swallowing:student"))
+    ran = workshop.run_afresh(*BUILD)
+    assert ran.code == 130, ran.err
+    assert "Exception ignored in: <function Swallower.__del__" in ran.err
+    assert ran.err.endswith("interrupted: finished steps are kept, the next build goes on from there\n")
+    assert "student_unpruned" not in ran.err

@@ -7,12 +7,14 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import handbundle
 import numpy as np
@@ -134,7 +136,8 @@ def python(root: Path) -> Python:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with patch.object(sys, "dont_write_bytecode", True):  # the bundle is to stay as it was summed
+        spec.loader.exec_module(module)
     return Python(module.Bundle(root), module)
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from edgekd.bundle.checksums import LEFT
 from edgekd.bundle.inputs import BundleInputs
 from edgekd.bundle.manifest import Place
 
 ROOT = Path(__file__).parents[1] / "samples"
-BUILT = ("__pycache__", "node_modules", "build")  # what running a sample where it lies leaves there
 
 
 def files(_inputs: BundleInputs) -> Mapping[Place, bytes]:
@@ -22,5 +22,5 @@ def sources() -> dict[Place, bytes]:
 
 def _paths() -> Iterator[Path]:
     for path in sorted(ROOT.rglob("*")):
-        if path.is_file() and not set(path.relative_to(ROOT).parts) & set(BUILT):
+        if path.is_file() and not set(path.relative_to(ROOT).parts) & set(LEFT):
             yield path
