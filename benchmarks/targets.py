@@ -139,7 +139,9 @@ def single_and_in_a_block(model: Path) -> Row:
         blocks[block] = (clock() - began) / CALLS
     ratio = float(np.median(np.median(singles, axis=1) / blocks))
     plain = float(np.median(singles) / np.median(blocks))
-    name = f"median of single calls / of the same calls in a block (of all calls / of all blocks {plain:.4f})"
+    clocks = float(np.median(singles.mean(axis=1) / blocks))  # what timing each call adds; the rest is their skew
+    others = f"of all calls / of all blocks {plain:.4f}, mean / the same {clocks:.4f}"
+    name = f"median of single calls / of the same calls in a block ({others})"
     return name, "1 +- 1 %", f"{ratio:.4f}", abs(ratio - 1) <= 0.01
 
 

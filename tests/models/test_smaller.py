@@ -97,8 +97,9 @@ def test_tokens_that_are_not_used_share_the_row_of_the_nearest_that_is(tmp_path:
     ids = torch.from_numpy(encoded.batch([0])["input_ids"])
     others, mask = torch.where(ids == seen, int(gone), ids), torch.ones_like(ids)
     with torch.no_grad():
-        assert torch.equal(kept(others, mask), module(ids, mask))
-        assert not torch.equal(module(others, mask), module(ids, mask))
+        # weights that were read from a file may lie at other addresses, where kernels add up in another order
+        torch.testing.assert_close(kept(others, mask), module(ids, mask))
+        assert not torch.allclose(module(others, mask), module(ids, mask), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -183,7 +184,7 @@ def test_a_student_is_saved_and_loaded_with_equal_outputs(tmp_path: Path, sizes:
     student, made = smaller(module, spec, Sizes(**sizes), before)
     loaded, found = loading.load(loading.save(student, made, tmp_path / "student.safetensors"))
     assert found == made
-    assert torch.equal(outputs(loaded, encoded), outputs(student, encoded))
+    torch.testing.assert_close(outputs(loaded, encoded), outputs(student, encoded))
     assert outputs(student, encoded).shape == (len(tinybert.TEXTS), sizes.get("width", 32))
     assert torch.equal(outputs(module, encoded), before)  # the teacher is as it was
 
