@@ -1,6 +1,6 @@
 # make demo         the default pipeline for a Pixel 8, from nothing
 # make test         lint, types, and all tests but those with real servers, browsers or emulators
-# make coverage     the same tests, with the branches that they cover: half as long again
+# make coverage     the same tests one after another, with the branches that they cover
 # make test-system  those with real servers, browsers or emulators
 # make test-image   builds the images without a daemon, and runs them (needs root, buildah, podman, runc, mmdebstrap; 10 GB)
 # make docs         the documentation as a site, in site/
@@ -27,6 +27,8 @@ INSTALLED_DEV := .venv/installed-dev
 NODE_MODULES := tests/system/node/node_modules/.package-lock.json
 HEADERS := tests/system/debian13
 SOURCES := pyproject.toml setup.py constraints.txt
+# of one file one after another, since they share what takes long; each process may need 2 GB
+AT_ONCE := -n logical --maxprocesses 4 --dist loadfile
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 .DELETE_ON_ERROR:
@@ -39,7 +41,7 @@ test: $(INSTALLED_DEV)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not system and not image'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not system and not image' $(AT_ONCE)
 
 coverage: $(INSTALLED_DEV)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not system and not image' --cov --cov-branch --cov-report=term:skip-covered
