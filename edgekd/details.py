@@ -58,9 +58,7 @@ def write_scores(found: Findings, run: Path) -> None:
     """Keep what each test item scored, so that quality can be judged again."""
     path = run / SCORES
     path.parent.mkdir(exist_ok=True)
-    scores = {name: found.scores(name) for name in found.outputs}
-    scores["student_float"] = found.scores(found.float_model)  # to which limits can be relative
-    np.savez_compressed(path, allow_pickle=False, **scores)
+    np.savez_compressed(path, allow_pickle=False, **found.scored)
 
 
 def command(plan: Plan) -> str:

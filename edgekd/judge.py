@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,7 +58,7 @@ class Check:
     @property
     def is_floor(self) -> bool:
         """Whether more is better."""
-        return ">=" in self.limit or "> " in self.limit
+        return more_is_better(self.limit)
 
     @property
     def excess(self) -> str:
@@ -82,7 +82,7 @@ class Evidence:
     artifact: str
     measurements: tuple[Measurement, ...]
     scores: Scores
-    references: dict[str, Scores]  # 'teacher' and 'student_float', on the same items
+    references: Mapping[str, Scores]  # 'teacher' and 'student_float', on the same items
 
 
 ADVICE = {
@@ -122,6 +122,11 @@ def judge(limits: tuple[Limit, ...], evidence: Evidence, judged: frozenset[Prove
         quality = limit.metric == "quality"
         observed = _quality(limit, evidence) if quality else _measured(limit, evidence, judged)
         yield _check(limit, evidence.artifact, observed)
+
+
+def more_is_better(limit: str) -> bool:
+    """Whether a limit, as it is printed, is a floor."""
+    return ">=" in limit or "> " in limit
 
 
 def worst(checks: tuple[Check, ...]) -> Verdict:

@@ -5,51 +5,79 @@ The narrower models are this file's own graph with fewer channels or a shorter t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from edgekd.evidence import Findings
-from edgekd.judge import Check, Evidence, Verdict, decide, judge
+import numpy as np
+
+from edgekd.device import Device
+from edgekd.judge import Check, Evidence, Scores, Verdict, decide, judge, more_is_better
 from edgekd.limits import Limit
 from edgekd.profile.measurement import Interval, Measurement, Provenance
-from edgekd.report.model import TryRow
-from edgekd.runtimes import BY_KIND
+from edgekd.report.model import CheckRow, TryRow
+from edgekd.runtimes import for_file
 from edgekd.runtimes.graph import Graph, Kernel, Operator
 from edgekd.targets import predicted
-from edgekd.wiring import float_names
 
 MOST = 3
 IMAGE_CHANNELS = 4
 SHARES = (0.75, 0.5, 0.25)  # of a model's width
+UNPRUNED = "student_unpruned"  # what pruning starts from, where there is that
 ORDER = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
 
 
-def rows(check: Check, checks: Sequence[Check], found: Findings) -> tuple[TryRow, ...]:
+@dataclass(frozen=True, slots=True)
+class File:
+    """A shipped file."""
+
+    path: Path
+    size_bytes: int
+    graph: Graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What remedies are told from: of a build, or as far as a finished run's folder still has it."""
+
+    limits: tuple[Limit, ...]
+    judged: frozenset[Provenance]
+    on_host: bool
+    device: Device | None  # for which files can be predicted
+    has_student: bool  # of its own, which isn't the teacher
+    scores: Mapping[str, Scores]  # by model
+    measured: Mapping[str, tuple[Measurement, ...]]
+    files: Mapping[str, File]
+    max_length: int  # of a text, in tokens; 0 where there are none
+
+
+def rows(check: CheckRow, checks: Sequence[CheckRow], known: Known) -> tuple[TryRow, ...]:
     """What to try about a check that failed, the most promising first."""
-    if check.verdict is not Verdict.FAIL or check.point is None:
+    if check.verdict != Verdict.FAIL or check.point is None:
         return ()
-    tried = [row for row in _all(check, checks, found) if row.point is not None and _better(row.point, check)]
+    tried = [row for row in _all(check, checks, known) if row.point is not None and _better(row.point, check)]
     return tuple(sorted(tried, key=lambda row: ORDER.index(Verdict(row.verdict)))[:MOST])
 
 
-def _all(check: Check, checks: Sequence[Check], found: Findings) -> Iterator[TryRow]:
+def _all(check: CheckRow, checks: Sequence[CheckRow], known: Known) -> Iterator[TryRow]:
     for other in checks:
-        if other.artifact in found.shipped and other.artifact != check.artifact and other.limit == check.limit:
-            yield _row(f"shipping {other.artifact} instead", other)
-    limit = next((each for each in found.plan.limits if each.text == check.limit), None)
+        if other.artifact.endswith("_int8") and other.artifact != check.artifact and other.limit == check.limit:
+            observed = (other.provenance, other.point, other.lower, other.upper)
+            yield TryRow(f"shipping {other.artifact} instead", *observed, other.unit, other.verdict)
+    limit = next((each for each in known.limits if each.text == check.limit), None)
     if limit is None:
         return
     if limit.metric == "quality":
-        yield from _quality(limit, check.artifact, found)
-    elif found.plan.device.is_host:
-        yield from _in_float(limit, check.artifact, found)
-    else:
-        yield from _narrower(limit, check.artifact, found)
-        yield from _shorter(limit, check.artifact, found)
+        yield from _quality(limit, check.artifact, known)
+    elif known.on_host:
+        yield from _in_float(limit, check.artifact, known)
+    elif check.artifact in known.files:
+        yield from _narrower(limit, check.artifact, known)
+        yield from _shorter(limit, check.artifact, known)
 
 
-def _better(point: float, check: Check) -> bool:
-    nearer = check.point is not None and (point > check.point if check.is_floor else point < check.point)
+def _better(point: float, check: CheckRow) -> bool:
+    nearer = check.point is not None and (point > check.point if more_is_better(check.limit) else point < check.point)
     return nearer and round(point, 12) != check.point
 
 
@@ -58,29 +86,26 @@ def _row(text: str, check: Check) -> TryRow:
     return TryRow(text, provenance, check.point, check.lower, check.upper, check.dimension, check.verdict)
 
 
-def _quality(limit: Limit, artifact: str, found: Findings) -> Iterator[TryRow]:
+def _quality(limit: Limit, artifact: str, known: Known) -> Iterator[TryRow]:
     """Where the quality was lost: in rounding, in pruning, or in the training that came first."""
-    pipeline = found.plan.pipeline
     in_float = artifact.replace("int8", "float")
     rounding = "keeping operators in float (keep_float in 'quantize'), or 'qat': with all of them in float it is"
-    yield from _scored(rounding, limit, in_float, found)
-    before = float_names(pipeline).get("distill")
-    if pipeline.step("prune") is not None and before is not None:
-        yield from _scored("pruning less (macs_kept in 'prune'): before pruning it was", limit, before, found)
+    yield from _scored(rounding, limit, in_float, known)
+    yield from _scored("pruning less (macs_kept in 'prune'): before pruning it was", limit, UNPRUNED, known)
 
 
-def _scored(text: str, limit: Limit, model: str, found: Findings) -> Iterator[TryRow]:
-    if model in found.outputs:
-        evidence = Evidence(model, (), found.scores(model), found.references)
+def _scored(text: str, limit: Limit, model: str, known: Known) -> Iterator[TryRow]:
+    if model in known.scores:
+        evidence = Evidence(model, (), known.scores[model], known.scores)
         yield from (_row(text, each) for each in judge((limit,), evidence, frozenset()))
 
 
-def _in_float(limit: Limit, artifact: str, found: Findings) -> Iterator[TryRow]:
+def _in_float(limit: Limit, artifact: str, known: Known) -> Iterator[TryRow]:
     """On this machine the float version was measured too."""
     name = artifact.replace("int8", "float")
-    if name in found.measured:
-        evidence = Evidence(name, found.measured[name], found.scores(name), {})
-        (check,) = judge((limit,), evidence, found.judged)
+    if name in known.measured:
+        evidence = Evidence(name, known.measured[name], np.zeros(0), {})
+        (check,) = judge((limit,), evidence, known.judged)
         yield _row(f"shipping {name}, the same in float", check)
 
 
@@ -93,21 +118,21 @@ class _Variant:
     size_bytes: int
 
 
-def _narrower(limit: Limit, artifact: str, found: Findings) -> Iterator[TryRow]:
+def _narrower(limit: Limit, artifact: str, known: Known) -> Iterator[TryRow]:
     """The widest that meets the limit; where none does, the narrowest."""
-    graph, size_bytes = found.graphs[artifact], found.files[artifact].size_bytes
+    file = known.files[artifact]
     tried: list[TryRow] = []
     for share in SHARES:
-        made = narrowed(graph, share)
-        lighter = size_bytes - (graph.weight_bytes - made.weight_bytes)
-        tried += _predicted(_Variant(_narrow_text(share, found), made, lighter), limit, found)
+        made = narrowed(file.graph, share)
+        lighter = file.size_bytes - (file.graph.weight_bytes - made.weight_bytes)
+        text = _narrow_text(share, has_student=known.has_student)
+        tried += _predicted(_Variant(text, made, lighter), limit, known.device)
     meeting = [row for row in tried if row.verdict == Verdict.PASS]
     yield from (meeting or tried[-1:])[:1]
 
 
-def _narrow_text(share: float, found: Findings) -> str:
-    pipeline = found.plan.pipeline
-    if pipeline.student is not None:
+def _narrow_text(share: float, *, has_student: bool) -> str:
+    if has_student:
         return f"a [student] of {share:g} of its width"
     return f"a teacher pruned to {share * share:.2g} of its work (macs_kept in 'prune')"
 
@@ -151,32 +176,30 @@ def _narrowed_kernel(kernel: Kernel, share: float) -> Kernel:
     return replace(kernel, inputs=inputs, outputs=round(kernel.outputs * share))
 
 
-def _shorter(limit: Limit, artifact: str, found: Findings) -> Iterator[TryRow]:
+def _shorter(limit: Limit, artifact: str, known: Known) -> Iterator[TryRow]:
     """An ONNX encoder takes texts of any length: the same file is described for half of it."""
-    length = found.artifacts["tokenizer"].facts["max_length"] if "tokenizer" in found.artifacts else 0
-    file = found.files[artifact]
+    file, length = known.files[artifact], known.max_length
     if length < 2 or artifact != "onnx_int8" or limit.metric == "size":
         return
-    graph = BY_KIND[file.kind].describe(file.path, length // 2)
+    graph = for_file(file.path).describe(file.path, length // 2)
     text = f"texts of at most {length // 2} tokens instead of {length} (max_length)"
-    yield from _predicted(_Variant(text, graph, file.size_bytes), limit, found)
+    yield from _predicted(_Variant(text, graph, file.size_bytes), limit, known.device)
 
 
-def _predicted(variant: _Variant, limit: Limit, found: Findings) -> Iterator[TryRow]:
-    interval = _interval(variant, limit, found)
+def _predicted(variant: _Variant, limit: Limit, device: Device | None) -> Iterator[TryRow]:
+    interval = _interval(variant, limit, device)
     if interval is not None:
         verdict = decide(limit, interval.lower, interval.upper)
         bounds = (interval.point, interval.lower, interval.upper)
         yield TryRow(variant.text, Provenance.PREDICTED, *bounds, limit.dimension, verdict)
 
 
-def _interval(variant: _Variant, limit: Limit, found: Findings) -> Interval | None:
+def _interval(variant: _Variant, limit: Limit, device: Device | None) -> Interval | None:
     if limit.metric == "size":
         return Interval(*(float(variant.size_bytes),) * 3)
-    if not predicted.can_predict(found.plan.device):
+    if device is None:
         return None
-    device, size_bytes = found.plan.device, variant.size_bytes
-    measurements = predicted.predict(variant.graph, device, "", size_bytes)
+    measurements = predicted.predict(variant.graph, device, "", variant.size_bytes)
     return next((_bounds(each, limit) for each in measurements if each.metric == limit.base), None)
 
 
