@@ -21,6 +21,9 @@ from edgekd.report.model import Report
 @click.option(
     "--allow-inconclusive", is_flag=True, help="Exit with 0 where nothing failed but something can't be decided."
 )
+@click.option(
+    "--no-examples", is_flag=True, help="Keep no test items, images or texts, in report.html and details.json."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option(
