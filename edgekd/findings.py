@@ -9,10 +9,11 @@ from edgekd import __version__, accelerated, efficiency, int8, parity, proof, re
 from edgekd.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_OK
 from edgekd.evidence import Findings
 from edgekd.judge import Check, Evidence, Verdict, judge, worst
-from edgekd.remedies import File, Known
+from edgekd.remedies import IMAGE, Known
 from edgekd.report.model import FORMAT_VERSION, CheckRow, ParityRow, Report, StepRow
 from edgekd.rows import artifact_rows, check_row, difference_rows, measurement_rows, notes, plain_facts, quality_row
 from edgekd.targets import predicted
+from edgekd.variants import File
 
 
 def report(found: Findings, seconds: float) -> Report:
@@ -70,6 +71,7 @@ def _known(found: Findings) -> Known:
         measured=found.measured,
         files={name: File(files[name].path, files[name].size_bytes, found.graphs[name]) for name in found.shipped},
         max_length=int(tokenizer.facts["max_length"]) if tokenizer else 0,
+        of_images=found.tested["item"] == IMAGE,
     )
 
 

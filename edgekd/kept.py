@@ -17,12 +17,12 @@ from edgekd.device import Device
 from edgekd.errors import BadInputError
 from edgekd.judge import Scores
 from edgekd.profile.measurement import Interval
-from edgekd.remedies import File
 from edgekd.report import details
 from edgekd.report.model import Report
 from edgekd.runtimes import for_file
 from edgekd.runtimes.graph import Graph
 from edgekd.targets import predicted
+from edgekd.variants import File
 
 EQUAL = 1e-6  # as a share: other processors round otherwise
 

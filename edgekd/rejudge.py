@@ -17,11 +17,12 @@ from edgekd.judge import Check, Evidence, Scores, Verdict, judge
 from edgekd.limits import METRICS, Limit, merge
 from edgekd.profile import saved
 from edgekd.profile.measurement import Interval, Measurement, Provenance
-from edgekd.remedies import File, Known
+from edgekd.remedies import IMAGE, Known
 from edgekd.report import details
 from edgekd.report.model import ArtifactRow, CheckRow, MeasurementRow, Report
 from edgekd.rows import check_row
 from edgekd.targets import predicted
+from edgekd.variants import File
 
 RULE = re.compile(r" (<=|>=|<|>) .*?(?: of (\w+))?\Z")
 
@@ -80,6 +81,7 @@ class Rejudging:
             measured={row.kind: tuple(self._measurements(row)) for row in measured if row.kind.endswith("_float")},
             files=files,
             max_length=kept.max_length(self.report) or 0,
+            of_images=self.report.item == IMAGE,
         )
 
     def _predicting(self, files: Mapping[str, File]) -> Device | None:

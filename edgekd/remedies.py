@@ -1,39 +1,29 @@
 """Remedies: what to try where a limit is exceeded, each with a figure that this run measured or that can be predicted.
 
-The narrower models are this file's own graph with fewer channels or a shorter text, predicted as the file itself is.
+Where the device can be predicted, so are variants of the file (:mod:`edgekd.variants`), as the file itself is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
+from edgekd import variants
 from edgekd.device import Device
 from edgekd.judge import Check, Evidence, Scores, Verdict, decide, judge, more_is_better
 from edgekd.limits import Limit
 from edgekd.profile.measurement import Interval, Measurement, Provenance
 from edgekd.report.model import CheckRow, TryRow
-from edgekd.runtimes import for_file
-from edgekd.runtimes.graph import Graph, Kernel, Operator
 from edgekd.targets import predicted
+from edgekd.variants import File, Variant
 
 MOST = 3
-IMAGE_CHANNELS = 4
-SHARES = (0.75, 0.5, 0.25)  # of a model's width
+IMAGE = "image"  # what a test item is called where models take images
+PREDICTED = frozenset({"latency", "peak_memory", "energy"})  # all of which depend on what goes in
 UNPRUNED = "student_unpruned"  # what pruning starts from, where there is that
 ORDER = (Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL)
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A shipped file."""
-
-    path: Path
-    size_bytes: int
-    graph: Graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +39,7 @@ class Known:
     measured: Mapping[str, tuple[Measurement, ...]]
     files: Mapping[str, File]
     max_length: int  # of a text, in tokens; 0 where there are none
+    of_images: bool  # whether the models take images
 
 
 def rows(check: CheckRow, checks: Sequence[CheckRow], known: Known) -> tuple[TryRow, ...]:
@@ -72,8 +63,7 @@ def _all(check: CheckRow, checks: Sequence[CheckRow], known: Known) -> Iterator[
     elif known.on_host:
         yield from _in_float(limit, check.artifact, known)
     elif check.artifact in known.files:
-        yield from _narrower(limit, check.artifact, known)
-        yield from _shorter(limit, check.artifact, known)
+        yield from _variants(limit, known.files[check.artifact], known)
 
 
 def _better(point: float, check: CheckRow) -> bool:
@@ -109,84 +99,19 @@ def _in_float(limit: Limit, artifact: str, known: Known) -> Iterator[TryRow]:
         yield _row(f"shipping {name}, the same in float", check)
 
 
-@dataclass(frozen=True, slots=True)
-class _Variant:
-    """A file that could be made."""
-
-    text: str
-    graph: Graph
-    size_bytes: int
-
-
-def _narrower(limit: Limit, artifact: str, known: Known) -> Iterator[TryRow]:
-    """The widest that meets the limit; where none does, the narrowest."""
-    file = known.files[artifact]
-    tried: list[TryRow] = []
-    for share in SHARES:
-        made = narrowed(file.graph, share)
-        lighter = file.size_bytes - (file.graph.weight_bytes - made.weight_bytes)
-        text = _narrow_text(share, has_student=known.has_student)
-        tried += _predicted(_Variant(text, made, lighter), limit, known.device)
-    meeting = [row for row in tried if row.verdict == Verdict.PASS]
-    yield from (meeting or tried[-1:])[:1]
+def _variants(limit: Limit, file: File, known: Known) -> Iterator[TryRow]:
+    """What is predicted for each kind of variant: the widest that meets the limit, or else the narrowest."""
+    kinds = [variants.narrower(file, has_student=known.has_student)]
+    if limit.base in PREDICTED:
+        kinds += [variants.shorter(file, known.max_length)]
+        kinds += [variants.smaller(file)] if known.of_images else []
+    for kind in kinds:
+        tried = [row for variant in kind for row in _predicted(variant, limit, known.device)]
+        meeting = [row for row in tried if row.verdict == Verdict.PASS]
+        yield from (meeting or tried[-1:])[:1]
 
 
-def _narrow_text(share: float, *, has_student: bool) -> str:
-    if has_student:
-        return f"a [student] of {share:g} of its width"
-    return f"a teacher pruned to {share * share:.2g} of its work (macs_kept in 'prune')"
-
-
-def narrowed(graph: Graph, share: float) -> Graph:
-    """The same network with ``share`` of its inner channels: what it takes and gives stays as wide.
-
-    The work between two inner layers falls with the square; that of the first and last layer, of depthwise layers, of
-    products of activations and of what is no product falls with the width itself.
-    """
-    places = [place for place, each in enumerate(graph.operators) if each.macs and each.weights]
-    ends = {places[0], places[-1]} if places else set()
-    operators = tuple(_narrowed(each, share, inner=place not in ends) for place, each in enumerate(graph.operators))
-    held = sum(each.weight_bytes for each in graph.operators)
-    left = sum(each.weight_bytes for each in operators)
-    return replace(
-        graph,
-        operators=operators,
-        activation_peak_bytes=round(graph.activation_peak_bytes * share),
-        weight_bytes=round(graph.weight_bytes * left / held) if held else graph.weight_bytes,
-    )
-
-
-def _narrowed(operator: Operator, share: float, *, inner: bool) -> Operator:
-    squared = inner and operator.kind in ("conv", "dense") and operator.macs and operator.weights
-    factor = share * share if squared else share
-    return replace(
-        operator,
-        macs=round(operator.macs * factor),
-        weights=round(operator.weights * factor),
-        weight_bytes=round(operator.weight_bytes * factor),
-        bytes_read=round(operator.bytes_read * share),
-        bytes_written=round(operator.bytes_written * share),
-        kernel=operator.kernel and _narrowed_kernel(operator.kernel, share),
-    )
-
-
-def _narrowed_kernel(kernel: Kernel, share: float) -> Kernel:
-    """What an image has (up to four channels), and a group of one, stays."""
-    inputs = kernel.inputs if kernel.inputs <= IMAGE_CHANNELS else round(kernel.inputs * share)
-    return replace(kernel, inputs=inputs, outputs=round(kernel.outputs * share))
-
-
-def _shorter(limit: Limit, artifact: str, known: Known) -> Iterator[TryRow]:
-    """An ONNX encoder takes texts of any length: the same file is described for half of it."""
-    file, length = known.files[artifact], known.max_length
-    if length < 2 or artifact != "onnx_int8" or limit.metric == "size":
-        return
-    graph = for_file(file.path).describe(file.path, length // 2)
-    text = f"texts of at most {length // 2} tokens instead of {length} (max_length)"
-    yield from _predicted(_Variant(text, graph, file.size_bytes), limit, known.device)
-
-
-def _predicted(variant: _Variant, limit: Limit, device: Device | None) -> Iterator[TryRow]:
+def _predicted(variant: Variant, limit: Limit, device: Device | None) -> Iterator[TryRow]:
     interval = _interval(variant, limit, device)
     if interval is not None:
         verdict = decide(limit, interval.lower, interval.upper)
@@ -194,7 +119,7 @@ def _predicted(variant: _Variant, limit: Limit, device: Device | None) -> Iterat
         yield TryRow(variant.text, Provenance.PREDICTED, *bounds, limit.dimension, verdict)
 
 
-def _interval(variant: _Variant, limit: Limit, device: Device | None) -> Interval | None:
+def _interval(variant: Variant, limit: Limit, device: Device | None) -> Interval | None:
     if limit.metric == "size":
         return Interval(*(float(variant.size_bytes),) * 3)
     if device is None:
