@@ -21,7 +21,7 @@ def report(found: Findings, seconds: float) -> Report:
     plan = found.plan
     compared = tuple(parity.rows(found))
     checks = tuple(all_checks(found, compared))
-    verdict = worst(checks)
+    verdict = worst(check.verdict for check in checks)
     quality = {name: quality_row(found.scores(name)) for name in found.outputs}
     measured = tuple(measurement_rows(found))
     return Report(

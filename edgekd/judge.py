@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -129,10 +129,15 @@ def more_is_better(limit: str) -> bool:
     return ">=" in limit or "> " in limit
 
 
-def worst(checks: tuple[Check, ...]) -> Verdict:
+def undecided(limit: Limit, artifact: str, advice: str) -> Check:
+    """The check where there is nothing to hold ``limit`` against; ``advice`` says why."""
+    return _check(limit, artifact, _Observed(Verdict.INCONCLUSIVE, advice=advice))
+
+
+def worst(verdicts: Iterable[str]) -> Verdict:
     """Any fail: fail; else any inconclusive: inconclusive; else pass."""
-    verdicts = {check.verdict for check in checks}
-    return next((v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in verdicts), Verdict.PASS)
+    found = set(verdicts)
+    return next((each for each in (Verdict.FAIL, Verdict.INCONCLUSIVE) if each in found), Verdict.PASS)
 
 
 def decide(limit: Limit, lower: float | None, upper: float | None) -> Verdict:

@@ -13,7 +13,7 @@ import numpy as np
 from edgekd import kept, remedies
 from edgekd.device import Device
 from edgekd.findings import exit_code
-from edgekd.judge import Check, Evidence, Scores, Verdict, judge
+from edgekd.judge import Evidence, Scores, Verdict, judge, undecided, worst
 from edgekd.limits import METRICS, Limit, merge
 from edgekd.profile import saved
 from edgekd.profile.measurement import Interval, Measurement, Provenance
@@ -45,11 +45,10 @@ class Rejudging:
         files = dict.fromkeys(check.artifact for check in found)
         checks = tuple(check for name in files for check in found if check.artifact == name)
         checks = tuple(self._advised(check, checks) for check in checks)
-        verdicts = {check.verdict for check in checks}
-        worst = next((each for each in (Verdict.FAIL, Verdict.INCONCLUSIVE) if each in verdicts), Verdict.PASS)
+        verdict = worst(check.verdict for check in checks)
         name = self.report.device if self.device is None else self.device.name
-        code = exit_code(worst, allow_inconclusive=allow_inconclusive)
-        return replace(self.report, device=name, checks=checks, verdict=str(worst), exit_code=code)
+        code = exit_code(verdict, allow_inconclusive=allow_inconclusive)
+        return replace(self.report, device=name, checks=checks, verdict=str(verdict), exit_code=code)
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -115,7 +114,7 @@ class Rejudging:
             if earlier is not None and not self._raw(row.kind, limit, scores):
                 yield earlier
             elif limit.metric == "quality" and row.kind not in scores:
-                yield check_row(_undecided(row.kind, limit, f"{details.SCORES} isn't beside the report"))
+                yield check_row(undecided(limit, row.kind, f"{details.SCORES} isn't beside the report"))
             else:
                 yield from map(check_row, judge((limit,), evidence, self._provenances))
 
@@ -190,20 +189,3 @@ def _again(row: MeasurementRow) -> Measurement:
 def _absent(artifact: str, metric: str, reason: str) -> Measurement:
     provenance = Provenance.PREDICTED
     return Measurement(artifact=artifact, metric=metric, unit="", provenance=provenance, unavailable=reason)
-
-
-def _undecided(artifact: str, limit: Limit, advice: str) -> Check:
-    return Check(
-        artifact=artifact,
-        metric=limit.metric,
-        limit=limit.text,
-        origin=limit.origin,
-        dimension=limit.dimension,
-        bound=limit.value,
-        point=None,
-        lower=None,
-        upper=None,
-        provenance="none",
-        verdict=Verdict.INCONCLUSIVE,
-        advice=advice,
-    )
