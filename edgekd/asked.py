@@ -28,6 +28,7 @@ class BuildOptions(TypedDict, total=False):
     require: Require | None
     parity: Parity | None
     allow_inconclusive: bool
+    no_examples: bool
 
 
 def check(options: BuildOptions) -> None:

@@ -48,7 +48,7 @@ def details(found: Findings) -> Details:
         operators=tuple(chain.from_iterable(operators)),
         counts=tuple(_count(name, found.graphs[name]) for name in found.shipped),
         differing={name: len(rows) for name, rows in differing.items()},
-        examples=tuple(_examples(differing, found)),
+        examples=() if found.plan.options.no_examples else tuple(_examples(differing, found)),
         timed=tuple(_timed(each) for each in found.observed.values()),
         memory=tuple(_memory(each) for each in found.observed.values()),
     )
@@ -58,9 +58,7 @@ def write_scores(found: Findings, run: Path) -> None:
     """Keep what each test item scored, so that quality can be judged again."""
     path = run / SCORES
     path.parent.mkdir(exist_ok=True)
-    scores = {name: found.scores(name) for name in found.outputs}
-    scores["student_float"] = found.scores(found.float_model)  # to which limits can be relative
-    np.savez_compressed(path, allow_pickle=False, **scores)
+    np.savez_compressed(path, allow_pickle=False, **found.scored)
 
 
 def command(plan: Plan) -> str:
@@ -75,6 +73,7 @@ def command(plan: Plan) -> str:
     words += ["--sustained"] * options.sustained
     for name, value in (("--parity", options.parity), ("--require", options.require)):
         words += [name, value] if value else []
+    words += ["--no-examples"] * options.no_examples
     return shlex.join([*words, *["--allow-inconclusive"] * options.allow_inconclusive])
 
 

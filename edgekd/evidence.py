@@ -93,6 +93,12 @@ class Findings:
         return np.asarray(self.outputs[name]["scores"], np.float64)
 
     @property
+    def scored(self) -> dict[str, Scores]:
+        """The same of every model; of the exported float model also as 'student_float', which limits can refer to."""
+        scores = {name: self.scores(name) for name in self.outputs}
+        return {**scores, "student_float": self.scores(self.float_model)}
+
+    @property
     def references(self) -> dict[str, Scores]:
         """What the models scored that a limit of quality can be relative to."""
         models = {"teacher": "teacher", "student_float": self.float_model}

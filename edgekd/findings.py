@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from edgekd import __version__, accelerated, efficiency, int8, parity, proof, remedies
 from edgekd.errors import EXIT_FAIL, EXIT_INCONCLUSIVE, EXIT_OK
 from edgekd.evidence import Findings
 from edgekd.judge import Check, Evidence, Verdict, judge, worst
-from edgekd.report.model import FORMAT_VERSION, ParityRow, Report, StepRow
+from edgekd.remedies import IMAGE, Known
+from edgekd.report.model import FORMAT_VERSION, CheckRow, ParityRow, Report, StepRow
 from edgekd.rows import artifact_rows, check_row, difference_rows, measurement_rows, notes, plain_facts, quality_row
+from edgekd.targets import predicted
+from edgekd.variants import File
 
 
 def report(found: Findings, seconds: float) -> Report:
@@ -17,7 +21,7 @@ def report(found: Findings, seconds: float) -> Report:
     plan = found.plan
     compared = tuple(parity.rows(found))
     checks = tuple(all_checks(found, compared))
-    verdict = worst(checks)
+    verdict = worst(check.verdict for check in checks)
     quality = {name: quality_row(found.scores(name)) for name in found.outputs}
     measured = tuple(measurement_rows(found))
     return Report(
@@ -41,10 +45,33 @@ def report(found: Findings, seconds: float) -> Report:
         candidates=tuple(int8.candidate_rows(found)),
         parity=compared,
         measurements=measured,
-        checks=tuple(check_row(check, remedies.rows(check, checks, found)) for check in checks),
+        checks=_advised(checks, found),
         calibration=plain_facts(found.artifacts["calibration"]),
         notes=tuple(notes(found, verdict)),
         efficiency=tuple(efficiency.rows(quality, measured)),
+    )
+
+
+def _advised(checks: tuple[Check, ...], found: Findings) -> tuple[CheckRow, ...]:
+    """The checks as the report holds them, with what to try about those that failed."""
+    rows, known = tuple(map(check_row, checks)), _known(found)
+    return tuple(replace(row, tries=remedies.rows(row, rows, known)) for row in rows)
+
+
+def _known(found: Findings) -> Known:
+    device, files = found.plan.device, found.files
+    tokenizer = found.artifacts.get("tokenizer")
+    return Known(
+        limits=found.plan.limits,
+        judged=found.judged,
+        on_host=device.is_host,
+        device=device if predicted.can_predict(device) else None,
+        has_student="student_start" in found.artifacts,
+        scores=found.scored,
+        measured=found.measured,
+        files={name: File(files[name].path, files[name].size_bytes, found.graphs[name]) for name in found.shipped},
+        max_length=int(tokenizer.facts["max_length"]) if tokenizer else 0,
+        of_images=found.tested["item"] == IMAGE,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,7 +58,7 @@ class Check:
     @property
     def is_floor(self) -> bool:
         """Whether more is better."""
-        return ">=" in self.limit or "> " in self.limit
+        return more_is_better(self.limit)
 
     @property
     def excess(self) -> str:
@@ -82,7 +82,7 @@ class Evidence:
     artifact: str
     measurements: tuple[Measurement, ...]
     scores: Scores
-    references: dict[str, Scores]  # 'teacher' and 'student_float', on the same items
+    references: Mapping[str, Scores]  # 'teacher' and 'student_float', on the same items
 
 
 ADVICE = {
@@ -124,10 +124,20 @@ def judge(limits: tuple[Limit, ...], evidence: Evidence, judged: frozenset[Prove
         yield _check(limit, evidence.artifact, observed)
 
 
-def worst(checks: tuple[Check, ...]) -> Verdict:
+def more_is_better(limit: str) -> bool:
+    """Whether a limit, as it is printed, is a floor."""
+    return ">=" in limit or "> " in limit
+
+
+def undecided(limit: Limit, artifact: str, advice: str) -> Check:
+    """The check where there is nothing to hold ``limit`` against; ``advice`` says why."""
+    return _check(limit, artifact, _Observed(Verdict.INCONCLUSIVE, advice=advice))
+
+
+def worst(verdicts: Iterable[str]) -> Verdict:
     """Any fail: fail; else any inconclusive: inconclusive; else pass."""
-    verdicts = {check.verdict for check in checks}
-    return next((v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in verdicts), Verdict.PASS)
+    found = set(verdicts)
+    return next((each for each in (Verdict.FAIL, Verdict.INCONCLUSIVE) if each in found), Verdict.PASS)
 
 
 def decide(limit: Limit, lower: float | None, upper: float | None) -> Verdict:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from edgekd import kept, remedies
 from edgekd.device import Device
 from edgekd.findings import exit_code
-from edgekd.judge import Check, Evidence, Scores, Verdict, judge
+from edgekd.judge import Evidence, Scores, Verdict, judge, undecided, worst
 from edgekd.limits import METRICS, Limit, merge
 from edgekd.profile import saved
 from edgekd.profile.measurement import Interval, Measurement, Provenance
+from edgekd.remedies import IMAGE, Known
 from edgekd.report import details
 from edgekd.report.model import ArtifactRow, CheckRow, MeasurementRow, Report
 from edgekd.rows import check_row
-from edgekd.runtimes import RUNTIMES
 from edgekd.targets import predicted
+from edgekd.variants import File
 
 RULE = re.compile(r" (<=|>=|<|>) .*?(?: of (\w+))?\Z")
-RUNTIME_OF = {".onnx": "onnxruntime", ".tflite": "tflite"}
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,11 @@ class Rejudging:
         found = list(self._checks())
         files = dict.fromkeys(check.artifact for check in found)
         checks = tuple(check for name in files for check in found if check.artifact == name)
-        verdicts = {check.verdict for check in checks}
-        worst = next((each for each in (Verdict.FAIL, Verdict.INCONCLUSIVE) if each in verdicts), Verdict.PASS)
+        checks = tuple(self._advised(check, checks) for check in checks)
+        verdict = worst(check.verdict for check in checks)
         name = self.report.device if self.device is None else self.device.name
-        code = exit_code(worst, allow_inconclusive=allow_inconclusive)
-        return replace(self.report, device=name, checks=checks, verdict=str(worst), exit_code=code)
+        code = exit_code(verdict, allow_inconclusive=allow_inconclusive)
+        return replace(self.report, device=name, checks=checks, verdict=str(verdict), exit_code=code)
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -56,6 +58,39 @@ class Rejudging:
             return merge(tuple(_limit(row) for row in rows), self.added)
         own = [row for row in rows if row.origin == "--limit" or _file(row.origin) == self.report.pipeline]
         return merge(merge(self.device.limits, tuple(_limit(row) for row in own)), self.added)
+
+    def _advised(self, check: CheckRow, checks: tuple[CheckRow, ...]) -> CheckRow:
+        """With what to try where it failed; a check that is the run's own has that already."""
+        if check.verdict != Verdict.FAIL or check.tries:
+            return check
+        return replace(check, tries=remedies.rows(check, checks, self._known))
+
+    @cached_property
+    def _known(self) -> Known:
+        """What remedies are told from: as much as is still there."""
+        files = dict(kept.files(self.run, self.report))
+        measured = self.report.artifacts if self._on_host else ()
+        return Known(
+            limits=self.limits,
+            judged=self._provenances,
+            on_host=self._on_host,
+            device=self._predicting(files),
+            has_student=any(step.name == "student_start" for step in self.report.steps),
+            scores=kept.scores(self.run),
+            measured={row.kind: tuple(self._measurements(row)) for row in measured if row.kind.endswith("_float")},
+            files=files,
+            max_length=kept.max_length(self.report) or 0,
+            of_images=self.report.item == IMAGE,
+        )
+
+    def _predicting(self, files: Mapping[str, File]) -> Device | None:
+        """The device for which files are predicted; the run's own only if it is the one that was predicted for."""
+        if self.device is None:
+            return kept.device(self.run, self.report, files)
+        if not predicted.can_predict(self.device):
+            return None
+        another = self.device.name != self.report.device
+        return self.device if another or kept.as_predicted(self.device, self.report, files) else None
 
     def _checks(self) -> Iterator[CheckRow]:
         """The limits anew; parity and what INT8 loses don't depend on a budget, and stay as they are."""
@@ -72,20 +107,20 @@ class Rejudging:
         return {"speed_up": self._on_host, "accelerator": not other}.get(check.metric, True)
 
     def _of(self, row: ArtifactRow) -> Iterator[CheckRow]:
-        scores = _scores(self.run)
+        scores = kept.scores(self.run)
         evidence = Evidence(row.kind, tuple(self._measurements(row)), scores.get(row.kind, np.zeros(0)), scores)
         for limit in self.limits:
             earlier = self._earlier(row.kind, limit)
             if earlier is not None and not self._raw(row.kind, limit, scores):
                 yield earlier
             elif limit.metric == "quality" and row.kind not in scores:
-                yield check_row(_undecided(row.kind, limit, f"{details.SCORES} isn't beside the report"))
+                yield check_row(undecided(limit, row.kind, f"{details.SCORES} isn't beside the report"))
             else:
                 yield from map(check_row, judge((limit,), evidence, self._provenances))
 
     def _raw(self, artifact: str, limit: Limit, scores: dict[str, Scores]) -> bool:
         """Whether what the limit is judged by lies beside the report."""
-        return artifact in scores if limit.metric == "quality" else _npz(self.run, artifact).is_file()
+        return artifact in scores if limit.metric == "quality" else kept.measurements(self.run, artifact).is_file()
 
     def _earlier(self, artifact: str, limit: Limit) -> CheckRow | None:
         """The run's own check, where nothing about it has changed."""
@@ -109,7 +144,7 @@ class Rejudging:
         """What was measured; what was measured on another device doesn't count; predictions are made for the device."""
         another = self.device is not None and self.device.name != self.report.device
         rows = [each for each in self.report.measurements if each.artifact == row.kind]
-        path = _npz(self.run, row.kind)
+        path = kept.measurements(self.run, row.kind)
         measured = saved.load(path) if path.is_file() else tuple(map(_single, rows))
         yield from (each for each in measured if not (another and each.provenance is Provenance.ON_DEVICE))
         if another:
@@ -124,9 +159,7 @@ class Rejudging:
         if not path.is_file():
             reason = f"{row.path} isn't beside the report: nothing can be predicted for {self.device.name}"
             return tuple(_absent(row.kind, metric, reason) for metric in ("latency", "peak_memory", "energy"))
-        lengths = [each.facts.get("max_length") for each in self.report.artifacts if each.kind == "tokenizer"]
-        graph = RUNTIMES[RUNTIME_OF[path.suffix]].describe(path, next(iter(lengths), None))
-        return predicted.predict(graph, self.device, row.kind, row.size_bytes)
+        return predicted.predict(kept.graph(path, self.report), self.device, row.kind, row.size_bytes)
 
 
 def _limit(row: CheckRow) -> Limit:
@@ -138,19 +171,6 @@ def _limit(row: CheckRow) -> Limit:
 def _file(origin: str) -> str:
     """The name of the file that a limit stands in: 'default' for 'pipelines/default.toml:12'."""
     return Path(origin.rpartition(":")[0]).stem
-
-
-def _npz(run: Path, artifact: str) -> Path:
-    return run / "measurements" / f"{artifact}.npz"
-
-
-def _scores(run: Path) -> dict[str, Scores]:
-    """What each test item scored, by model."""
-    path = run / details.SCORES
-    if not path.is_file():
-        return {}
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-        return {name: np.asarray(file[name], np.float64) for name in file.files}
 
 
 def _single(row: MeasurementRow) -> Measurement:
@@ -169,20 +189,3 @@ def _again(row: MeasurementRow) -> Measurement:
 def _absent(artifact: str, metric: str, reason: str) -> Measurement:
     provenance = Provenance.PREDICTED
     return Measurement(artifact=artifact, metric=metric, unit="", provenance=provenance, unavailable=reason)
-
-
-def _undecided(artifact: str, limit: Limit, advice: str) -> Check:
-    return Check(
-        artifact=artifact,
-        metric=limit.metric,
-        limit=limit.text,
-        origin=limit.origin,
-        dimension=limit.dimension,
-        bound=limit.value,
-        point=None,
-        lower=None,
-        upper=None,
-        provenance="none",
-        verdict=Verdict.INCONCLUSIVE,
-        advice=advice,
-    )

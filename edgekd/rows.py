@@ -17,7 +17,7 @@ from edgekd.judge import Check, Scores, Verdict
 from edgekd.profile.foreign import growth
 from edgekd.profile.measurement import Measurement
 from edgekd.proof import class_rows, interval
-from edgekd.report.model import ArtifactRow, CheckRow, DifferenceRow, MeasurementRow, QualityRow, TryRow
+from edgekd.report.model import ArtifactRow, CheckRow, DifferenceRow, MeasurementRow, QualityRow
 from edgekd.targets import is_measured, predicted
 from edgekd.wiring import float_names
 
@@ -113,8 +113,8 @@ def measurement_row(measurement: Measurement) -> MeasurementRow:
     )
 
 
-def check_row(check: Check, tries: tuple[TryRow, ...] = ()) -> CheckRow:
-    """A check as the report holds it, with what to try about it."""
+def check_row(check: Check) -> CheckRow:
+    """A check as the report holds it."""
     return CheckRow(
         artifact=check.artifact,
         metric=check.metric,
@@ -132,7 +132,6 @@ def check_row(check: Check, tries: tuple[TryRow, ...] = ()) -> CheckRow:
         advice=check.advice,
         bound=check.bound,
         excess=check.excess,
-        tries=tries,
     )
 
 

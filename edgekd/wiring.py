@@ -61,6 +61,7 @@ class Options:
     load: int = 0  # and beside so many busy cores
     parity: str | None = None  # 'arm64': the INT8 files are run on an emulated processor too
     allow_inconclusive: bool = False
+    no_examples: bool = False  # the run folder keeps no test items for report.html
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def test_the_options_are_those_of_the_command_line() -> None:
     for option in OPTIONS:
         option(command)
     typed = {each.name: each for each in command.params if each.name not in ("pipeline", "devices")}
-    assert {*typed, "allow_inconclusive"} == set(BuildOptions.__annotations__)
+    assert {*typed, "allow_inconclusive", "no_examples"} == set(BuildOptions.__annotations__)
     defaults = {field.name: field.default for field in fields(planning.Options)} | {"output": api.OUTPUT}
     told = command.make_context("edgekd", ["--device", "host"]).params
     assert {name: told[name] for name in typed} == {name: defaults[name] for name in typed}
@@ -78,6 +78,7 @@ def test_each_option_reaches_the_plan(built: Built) -> None:
     assert (plan.options.require, plan.options.parity) == ("on_device", "arm64")
     assert {"control", "arm64"} <= {node.name for node in plan.nodes}
     assert edgekd.plan(path, "pixel8", output=built.output, allow_inconclusive=True).options.allow_inconclusive
+    assert edgekd.plan(path, "pixel8", output=built.output, no_examples=True).options.no_examples
 
 
 @pytest.mark.parametrize(

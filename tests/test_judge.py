@@ -201,7 +201,7 @@ def test_without_its_reference_a_floor_is_inconclusive() -> None:
 )
 def test_a_fail_outweighs_what_is_undecided_which_outweighs_a_pass(rules: list[str], verdict: Verdict) -> None:
     evidence = predicted(0.002, 0.003, 0.004)
-    assert worst(tuple(check(rule, evidence) for rule in rules)) is verdict
+    assert worst(check(rule, evidence).verdict for rule in rules) is verdict
 
 
 @pytest.mark.parametrize(("state", "option"), [("sustained", "--sustained"), ("loaded", "--load N")])

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from workshop import Built
 
 import edgekd
@@ -16,11 +13,11 @@ from edgekd import device, executor, findings
 from edgekd.evidence import Findings
 from edgekd.limits import parse_option
 from edgekd.progress import Quiet
-from edgekd.remedies import narrowed
 from edgekd.report.model import CheckRow
 from edgekd.runtimes import onnxruntime
 from edgekd.store import Store
 from edgekd.targets import predicted
+from edgekd.variants import narrowed
 
 
 @pytest.fixture
@@ -53,6 +50,19 @@ def test_a_narrower_student_is_predicted_as_the_file_itself_is(found: Findings) 
     assert row.point is not None
     assert narrower.point < row.point
     assert narrower.verdict == "fail", "and it says so where even that is not enough"
+
+
+def test_smaller_images_are_predicted_for_the_file_as_it_stands(found: Findings) -> None:
+    row = judged(found, "latency_p95<=1us")
+    (smaller,) = [each for each in row.tries if "images" in each.text]
+    assert (smaller.text, smaller.provenance) == ("images of 6 x 6 pixels instead of 12 x 12", "predicted")
+    graph = onnxruntime.resized(found.files["onnx_int8"].path, (6, 6))
+    assert graph is not None
+    assert graph.macs < found.graphs["onnx_int8"].macs / 2
+    latency = predicted.predict(graph, found.plan.device, "", 0)[0].predicted["p95"]
+    assert (smaller.point, smaller.lower, smaller.upper) == (latency.point, latency.lower, latency.upper)
+    others = judged(found, "size<=1kB").tries + judged(found, "latency_p95<=1us", "tflite_int8").tries
+    assert not [each for each in others if "images" in each.text], "a size doesn't depend on them; TFLite's is fixed"
 
 
 def test_the_widest_student_that_meets_the_limit_is_named(found: Findings) -> None:
@@ -104,37 +114,3 @@ def test_on_this_machine_nothing_is_predicted_and_the_float_file_was_measured(fo
 def test_what_is_met_needs_nothing(found: Findings) -> None:
     row = judged(found, "size<=1MB")
     assert (row.verdict, row.excess, row.tries) == ("pass", "", ())
-
-
-def network(path: Path, width: int) -> Path:
-    """Two convolutions, a depthwise one, and a dense layer, ``width`` channels wide."""
-    shapes = {
-        "first": (width, 3, 3, 3),
-        "second": (width, width, 3, 3),
-        "each": (width, 1, 3, 3),
-        "dense": (width, 10),
-    }
-    constants = [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in shapes.items()]
-    nodes = [
-        helper.make_node("Conv", ["x", "first"], ["a"], pads=[1] * 4),
-        helper.make_node("Conv", ["a", "second"], ["b"], pads=[1] * 4),
-        helper.make_node("Conv", ["b", "each"], ["c"], pads=[1] * 4, group=width),
-        helper.make_node("GlobalAveragePool", ["c"], ["d"]),
-        helper.make_node("Flatten", ["d"], ["e"]),
-        helper.make_node("Gemm", ["e", "dense"], ["y"]),
-    ]
-    given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 16, 16])]
-    taken = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 10])]
-    graph = helper.make_graph(nodes, "net", given, taken, constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    return path
-
-
-def test_a_narrowed_graph_is_that_of_a_network_made_so_narrow(tmp_path: Path) -> None:
-    wide, narrow = (onnxruntime.describe(network(tmp_path / f"{width}.onnx", width)) for width in (16, 8))
-    made = narrowed(wide, 0.5)
-    assert [each.macs for each in made.operators] == [each.macs for each in narrow.operators]
-    assert [each.weights for each in made.operators] == [each.weights for each in narrow.operators]
-    assert [each.kernel for each in made.operators] == [each.kernel for each in narrow.operators]
-    assert made.weight_bytes == narrow.weight_bytes
-    assert made.activation_peak_bytes == pytest.approx(narrow.activation_peak_bytes, rel=0.1)

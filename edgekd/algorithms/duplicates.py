@@ -16,17 +16,15 @@ Row = TypeVar("Row")
 Buffer = bytes | bytearray | npt.NDArray[Any]
 Hashes = npt.NDArray[np.uint64]
 
-EXCERPT_CHARACTERS = 80
 ROWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A test row, the first training row that is the same, and the beginning of the test row's text, if it is text."""
+    """A test row, and the first training row that is the same."""
 
     test_row: int
     train_row: int
-    excerpt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def overlap(train: Iterable[str], test: Iterable[str], examples: int = 5) -> Ove
     share a hash has a chance of 5e-8 for a million rows on either side.
 
     >>> overlap(["A red kite.", "A tern."], ["a  red kite.", "A red kite", "A gull."])
-    Overlap(count=1, tested=3, examples=(Repeat(test_row=0, train_row=0, excerpt='a  red kite.'),))
+    Overlap(count=1, tested=3, examples=(Repeat(test_row=0, train_row=0),))
     """
     return _overlap(train, test, lambda text: normalized(text).encode("utf-8", "surrogatepass"), examples)
 
@@ -70,7 +68,7 @@ def overlap_bytes(train: Iterable[Buffer], test: Iterable[Buffer], examples: int
 
     >>> images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
     >>> overlap_bytes(images[:2], images[1:])
-    Overlap(count=1, tested=2, examples=(Repeat(test_row=0, train_row=1, excerpt=''),))
+    Overlap(count=1, tested=2, examples=(Repeat(test_row=0, train_row=1),))
     """
     return _overlap(train, test, _contents, examples)
 
@@ -84,7 +82,7 @@ def _overlap(train: Iterable[Row], test: Iterable[Row], contents: Callable[[Row]
         repeated = np.flatnonzero(np.isin(hashes, seen))
         for at in repeated[: examples - len(found)]:
             train_row = int(first_rows[np.searchsorted(seen, hashes[at])])
-            found.append(Repeat(tested + int(at), train_row, _excerpt(rows[at])))
+            found.append(Repeat(tested + int(at), train_row))
         count += len(repeated)
         tested += len(rows)
     return Overlap(count, tested, tuple(found))
@@ -104,7 +102,3 @@ def _contents(row: Buffer) -> bytes:
     if isinstance(row, np.ndarray):
         return f"{row.shape} {row.dtype.str} ".encode() + row.tobytes()
     return bytes(row)
-
-
-def _excerpt(row: object) -> str:
-    return row[:EXCERPT_CHARACTERS] if isinstance(row, str) else ""

@@ -21,6 +21,9 @@ from edgekd.report.model import Report
 @click.option(
     "--allow-inconclusive", is_flag=True, help="Exit with 0 where nothing failed but something can't be decided."
 )
+@click.option(
+    "--no-examples", is_flag=True, help="Keep no test items, images or texts, in report.html and details.json."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option(
@@ -112,16 +115,8 @@ def _help(plans: list[Plan], output: Path) -> int:
 
 
 def _print(results: list[tuple[Report, Path]]) -> None:
-    from rich.console import Console
-
+    from edgekd.cli import printing
     from edgekd.report import terminal
 
-    class Printer(Console):
-        """A console that leaves the end to ``cli.run``: rich itself would exit with 1, 'a limit exceeded'."""
-
-        def on_broken_pipe(self) -> None:
-            """Say that the reader of our output went away."""
-            raise BrokenPipeError
-
     for report, run in results:
-        terminal.show(report, run, Printer(highlight=False))
+        terminal.show(report, run, printing.console())

@@ -27,6 +27,7 @@ def command(report: Path, name: str | None, limits: tuple[str, ...], *, allow_in
     Exit code: 0 every limit met, 1 a limit exceeded, 2 bad input, 4 can't be decided.
     """
     from edgekd import device
+    from edgekd.cli import printing
     from edgekd.limits import parse_option
     from edgekd.rejudge import Rejudging
     from edgekd.report import folder, reading, terminal
@@ -40,6 +41,5 @@ def command(report: Path, name: str | None, limits: tuple[str, ...], *, allow_in
     if as_json:
         click.echo(folder.to_json(judged), nl=False)
     else:
-        for line in terminal.verdict_lines(judged):
-            click.echo(line)
+        terminal.show_verdict(judged, printing.console())
     return judged.exit_code

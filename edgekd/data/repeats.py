@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Literal
@@ -29,19 +29,18 @@ def settle(data: TextSet, duplicates: Duplicates) -> TextSet:
         BadInputError: no training text would be left.
 
     """
-    tested = _tested(data)
-    trained = [data.train.texts, *([data.unlabelled.texts] if data.unlabelled is not None else [])]
-    found = overlap(chain.from_iterable(trained), chain.from_iterable(tested))
+    tested, trained = _tested(data), _trained(data)
+    found = overlap(chain.from_iterable(trained.values()), chain.from_iterable(tested.values()))
     if found.count == 0:
         return data
     if duplicates == "keep":
-        return replace(data, problems=(*data.problems, f"{said(found)}; they were kept (duplicates = 'keep')"))
-    train = _without(data.train, tested)
-    unlabelled = None if data.unlabelled is None else _without(data.unlabelled, tested)
+        return replace(data, problems=(*data.problems, f"{said(found, data)}; they were kept (duplicates = 'keep')"))
+    train = _without(data.train, tested.values())
+    unlabelled = None if data.unlabelled is None else _without(data.unlabelled, tested.values())
     if len(train) == 0:
         raise BadInputError(f"data set {data.title!r}: found every training text in the test split too")
-    dropped = sum(map(len, trained)) - len(train) - (0 if unlabelled is None else len(unlabelled))
-    problem = f"{said(found)}; {dropped} training texts were left out for it"
+    dropped = sum(map(len, trained.values())) - len(train) - (0 if unlabelled is None else len(unlabelled))
+    problem = f"{said(found, data)}; {dropped} training texts were left out for it"
     unlabelled = unlabelled if unlabelled is None or len(unlabelled) else None
     return replace(data, train=train, unlabelled=unlabelled, problems=(*data.problems, problem))
 
@@ -75,17 +74,34 @@ def note_documents(data: TextSet) -> TextSet:
     return replace(data, problems=(*data.problems, f"{problem}, the one in its query's row"))
 
 
-def said(found: Overlap) -> str:
-    """The count and the first example, as the beginning of a sentence."""
+def said(found: Overlap, data: TextSet) -> str:
+    """The count and the first example, as the beginning of a sentence; it isn't quoted, as reports are handed on."""
     first = found.examples[0]
-    return f"{found.count} of {found.tested} test texts occur in training too (the first: {first.excerpt!r})"
+    places = f"the first: {_place(first.test_row, _tested(data))}, {_place(first.train_row, _trained(data))}"
+    return f"{found.count} of {found.tested} test texts occur in training too ({places})"
 
 
-def _tested(data: TextSet) -> list[Sequence[str]]:
-    return [data.test.queries, data.test.documents] if isinstance(data.test, Pairs) else [data.test.texts]
+def _place(row: int, parts: Mapping[str, Sequence[str]]) -> str:
+    """Where a row is that was counted through all ``parts``."""
+    for name, texts in parts.items():
+        if row < len(texts):
+            return f"{name} {row}"
+        row -= len(texts)
+    raise IndexError(row)
 
 
-def _without(texts: Texts, tested: list[Sequence[str]]) -> Texts:
+def _tested(data: TextSet) -> dict[str, Sequence[str]]:
+    if isinstance(data.test, Pairs):
+        return {"test query": data.test.queries, "test document": data.test.documents}
+    return {"test text": data.test.texts}
+
+
+def _trained(data: TextSet) -> dict[str, Sequence[str]]:
+    unlabelled = {} if data.unlabelled is None else {"unlabelled text": data.unlabelled.texts}
+    return {"training text": data.train.texts, **unlabelled}
+
+
+def _without(texts: Texts, tested: Iterable[Sequence[str]]) -> Texts:
     seen = overlap(chain.from_iterable(tested), texts.texts, examples=len(texts))
     drop: Rows = np.array([repeat.test_row for repeat in seen.examples], np.int64)
     return texts.select(np.setdiff1d(np.arange(len(texts)), drop)) if len(drop) else texts

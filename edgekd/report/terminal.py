@@ -22,17 +22,20 @@ def show(report: Report, run: Path, console: Console) -> None:
         console.print(line, soft_wrap=True)
     for note in report.notes:
         console.print(Text(f"note: {note}"), soft_wrap=True)
-    console.print(Text(headline(report), style=f"bold {COLOURS[report.verdict]}"), soft_wrap=True)
+    console.print(_headline(report), soft_wrap=True)
     for name in ("model.onnx", "model.tflite", "bundle.zip", "report.json"):
         if (run / name).exists():
             console.print(Text(str(run / name)), soft_wrap=True)
 
 
-def verdict_lines(report: Report) -> Iterator[str]:
-    """The checks, what to do and the verdict, as plain text."""
-    for line in (*_checks(report), *_advice(report)):
-        yield line.plain
-    yield headline(report)
+def show_verdict(report: Report, console: Console) -> None:
+    """Print the checks, what to do and the verdict."""
+    for line in (*_checks(report), *_advice(report), _headline(report)):
+        console.print(line, soft_wrap=True)
+
+
+def _headline(report: Report) -> Text:
+    return Text(headline(report), style=f"bold {COLOURS[report.verdict]}")
 
 
 def headline(report: Report) -> str:

@@ -28,6 +28,7 @@ from edgekd.runtimes.graph import (
 )
 from edgekd.runtimes.onnx_fused import File, Fused, Tensor, fuse
 from edgekd.runtimes.onnx_shapes import fix, shape_of, with_shapes
+from edgekd.runtimes.onnx_sides import holds_together, resize
 from edgekd.runtimes.onnx_work import COUNTED
 
 NOUN = "an ONNX model"
@@ -42,6 +43,30 @@ def describe(path: Path, length: Length | None = None) -> Graph:
         BadInputError: not an ONNX file, empty, damaged, or with dynamic shapes.
 
     """
+    model = _read(path)
+    if length is not None:
+        fix(model.graph, length)
+    _refuse_open_inputs(path, model.graph)
+    return _described(path, model)
+
+
+def resized(path: Path, sides: tuple[int, int]) -> Graph | None:
+    """The same for images of other ``sides`` (height, width); None where the graph doesn't take them as it stands.
+
+    Raises:
+        BadInputError: not an ONNX file, empty or damaged.
+
+    """
+    model = _read(path)
+    resize(model.graph, sides)
+    try:
+        found = _described(path, model)
+    except BadInputError:  # shapes that contradict each other
+        return None
+    return found if holds_together(model.graph) else None
+
+
+def _read(path: Path) -> Any:
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -52,9 +77,11 @@ def describe(path: Path, length: Length | None = None) -> Graph:
         raise refuse(path, NOUN, str(error)) from error
     if not model.graph.node or not model.opset_import:
         raise refuse(path, NOUN, "it has no operators")
-    if length is not None:
-        fix(model.graph, length)
-    _refuse_open_inputs(path, model.graph)
+    return model
+
+
+def _described(path: Path, model: Any) -> Graph:
+    """``model`` has its inputs' shapes, and gets those of the other tensors."""
     inferred = with_shapes(path, model, NOUN)
     return _graph(path, inferred, _parts(path, inferred.graph))
 

@@ -81,6 +81,13 @@ def describe(path: Path, length: Length | None = None) -> Graph:
     return onnx_graph.describe(path, length)
 
 
+def resized(path: Path, sides: tuple[int, int]) -> Graph | None:
+    """What the file would compute for images of other ``sides`` (height, width); None where it can't take them."""
+    from edgekd.runtimes import onnx_graph
+
+    return onnx_graph.resized(path, sides)
+
+
 def _wanted(found: Any) -> feeding.Wanted:
     dtype = found.type.removeprefix("tensor(").removesuffix(")")
     shape = tuple(size if isinstance(size, int) else -1 for size in found.shape)

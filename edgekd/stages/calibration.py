@@ -18,7 +18,7 @@ from edgekd.store import Product
 from edgekd.tasks.base import Arrays, Task
 from edgekd.toml_file import Frozen
 
-VERSION = 4
+VERSION = 5
 CONSUMES: tuple[tuple[Kind, ...], ...] = ()
 PRODUCES = Kind.CALIBRATION
 LIBRARIES = ("numpy",)

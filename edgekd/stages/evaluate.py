@@ -13,7 +13,7 @@ from edgekd.tasks.base import Arrays, Task
 from edgekd.toml_file import Frozen
 from edgekd.units import plural
 
-VERSION = 4
+VERSION = 5
 CONSUMES = ((Kind.TORCH, Kind.ONNX, Kind.TFLITE, Kind.KERAS, Kind.TABLE), (Kind.TOKENIZER,))
 PRODUCES = Kind.OUTPUTS
 LIBRARIES = ("numpy", "torch", "onnxruntime", "ai-edge-litert")

@@ -12,7 +12,7 @@ from edgekd.stages.base import Context
 from edgekd.stages.teaching import TeachingConfig, ViewsConfig, teach
 from edgekd.store import Product
 
-VERSION = 3
+VERSION = 4
 CONSUMES = ((Kind.TORCH,),)
 PRODUCES = Kind.TORCH
 LIBRARIES = ("torch", "numpy")

@@ -14,7 +14,7 @@ import pages
 import pytest
 from click.testing import CliRunner
 from reports import REPORT
-from workshop import Built, Workshop
+from workshop import ONNX_ONLY, Built, Workshop
 
 from edgekd.report import details, figure, folder
 from edgekd.report.model import FORMAT_VERSION
@@ -104,6 +104,33 @@ def test_test_items_can_be_left_out(tmp_path: Path) -> None:
         pictures.append((text.count("data:image/png"), text.count("<blockquote>")))
         assert "answers" in text
     assert pictures == [(1, 1), (0, 0)]
+
+
+def test_a_build_can_keep_no_test_items(workshop: Workshop) -> None:
+    """A student that was hardly trained answers many of them otherwise than the teacher."""
+    poor = ONNX_ONLY.replace("epochs = 30", "epochs = 1").replace("epochs = 6", "epochs = 1")
+    build = ("build", workshop.pipeline("poor", poor), "--device", "pixel8", "--quick", "-o", "out")
+
+    def run(*options: str) -> Path:
+        ran = workshop.run(*build, *options)
+        assert ran.code in (0, 1, 4), ran.err
+        return workshop.folder / Path(ran.out.splitlines()[-1]).parent
+
+    kept, shown = run("--no-examples"), run()
+    told, found = details.read(kept), details.read(shown)
+    contents = [example.content for example in found.examples]
+    assert contents
+    assert (told.examples, told.differing) == ((), found.differing)
+    assert told.command == f"{found.command} --no-examples"
+    written = [path for path in kept.rglob("*") if path.suffix in (".html", ".json", ".md", ".xml")]
+    assert {"report.html", "report.json", "details.json", "report.md"} <= {path.name for path in written}
+    assert contents[0] in (shown / "report.html").read_text(encoding="utf-8")
+    texts = [path.read_text(encoding="utf-8") for path in written]
+    assert not [each for each in contents for text in texts if each in text]
+    page = (kept / "report.html").read_text(encoding="utf-8")
+    assert "otherwise than the teacher" in page
+    assert "data:image/png" not in page
+    assert (kept / "bundle/report.html").read_text(encoding="utf-8") == page
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

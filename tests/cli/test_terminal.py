@@ -90,6 +90,47 @@ def test_a_pipe_in_a_locale_without_utf_8_and_an_output_folder_on_another_file_s
     assert "    with torch==" in err
 
 
+GREEN, ESCAPE = "\x1b[32m", "\x1b"
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "TERM": "dumb"}, True),
+        ({"FORCE_COLOR": ""}, False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": ""}, True),
+    ],
+)
+def test_a_pipe_has_colours_where_they_are_forced(built: Built, variables: dict[str, str], *, coloured: bool) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR")}
+    done = subprocess.run(
+        [sys.executable, "-m", "edgekd", "check", str(built.run_folder)],
+        cwd=built.workshop.folder,
+        env={**kept, "TERM": "xterm", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == built.ran.code, done.stderr
+    assert "size <= 2.00 MB" in done.stdout
+    assert (f"{GREEN}pass" in done.stdout) == coloured
+    assert (ESCAPE in done.stdout) == coloured
+    assert ESCAPE not in done.stderr
+
+
+def test_a_build_has_them_too_and_a_terminal_needs_no_word(built: Built) -> None:
+    again = ("build", "tiny.toml", "--device", "pixel8", "--quick", "-o", "out")
+    forced = built.workshop.run_afresh(*again, FORCE_COLOR="1", NO_COLOR="")
+    assert f"{GREEN}pass" in forced.out
+    assert ESCAPE not in forced.err, "progress is plain where stderr is no terminal"
+    words = [sys.executable, "-m", "edgekd", "check", str(built.run_folder)]
+    assert on_a_terminal(words, built.workshop.folder, 100, FORCE_COLOR="").coloured
+    assert not on_a_terminal(words, built.workshop.folder, 100, NO_COLOR="1", FORCE_COLOR="1").coloured
+
+
 BREAKING = """\
 import torch
 

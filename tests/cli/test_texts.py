@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import Any
 
@@ -128,11 +129,33 @@ def test_without_labels_there_is_no_control_and_the_report_says_so(embedding: Bu
 def test_repeated_and_cut_texts_are_counted_in_the_notes(embedding: Built) -> None:
     notes = embedding.report["notes"]
     (repeated,) = [note for note in notes if "occur in training too" in note]
-    assert repeated.startswith("3 of 80 test texts occur in training too (the first: ")
+    assert repeated.startswith("3 of 80 test texts occur in training too (the first: test ")
     assert repeated.endswith("; 3 training texts were left out for it")
     cut = [note for note in notes if "were longer than 10 tokens" in note]
     assert [note.split(" texts ")[0].split()[-1] for note in cut] == ["train", "test"]
     assert all(" of 150 train " in note or " of 80 test " in note for note in cut)
+
+
+def test_a_report_without_examples_quotes_no_text(embedding: Built) -> None:
+    shop = embedding.workshop
+    ran = build(shop, "embedding", "--control", "--no-examples")
+    assert ran.code == 0, ran.err
+    run = (shop.folder / ran.out.splitlines()[-1]).parent
+    with (shop.folder / "pairs.csv").open(newline="") as file:
+        texts = {text for row in csv.reader(file) for text in row}
+    said = [run / name for name in ("report.json", "report.html", "report.md", "junit.xml", "details.json")]
+    assert not [(path.name, text) for path in said for text in texts if len(text) > 12 and text in path.read_text()]
+
+
+def test_a_missed_limit_is_told_what_shorter_texts_would_give(embedding: Built) -> None:
+    run = str(embedding.run_folder)
+    ran = embedding.workshop.run("check", run, "--limit", "latency_p95<=1ns", "--json")
+    tried = {row["artifact"]: row["tries"] for row in json.loads(ran.out)["checks"] if row["metric"] == "latency_p95"}
+    assert ran.code == 1, ran.err
+    (shorter,) = [each for each in tried["onnx_int8"] if each["text"].startswith("texts of at most ")]
+    assert shorter["text"] == "texts of at most 5 tokens instead of 10 (max_length)"
+    assert shorter["provenance"] == "predicted"
+    assert not [each for rows in tried.values() for each in rows if "images" in each["text"]]
 
 
 def test_the_terminal_shows_the_proof_of_an_embedding(embedding: Built) -> None:

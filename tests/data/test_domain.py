@@ -65,7 +65,10 @@ def test_test_texts_of_the_pipeline_are_counted_and_left_out(folder: Path) -> No
     dropped, kept = text_set(folder), text_set(folder, duplicates="keep")
     assert list(dropped.train.texts) == ["buy pills", "where are you"]
     assert dropped.problems == (
-        "1 of 2 test texts occur in training too (the first: 'hi'); 1 training texts were left out for it",
+        (
+            "1 of 2 test texts occur in training too (the first: test text 1, training text 1); "
+            "1 training texts were left out for it"
+        ),
     )
     assert len(kept.train) == 3
     assert len(text_set(folder, rows=2, duplicates="keep").train) == 2

@@ -122,7 +122,10 @@ def test_texts_that_both_splits_have_leave_training_unless_they_are_kept(folder:
     assert dropped.train.labels is not None
     assert dropped.train.labels.tolist() == [1, 0]
     assert dropped.problems == (
-        "1 of 2 test texts occur in training too (the first: 'hi'); 1 training texts were left out for it",
+        (
+            "1 of 2 test texts occur in training too (the first: test text 1, training text 0); "
+            "1 training texts were left out for it"
+        ),
     )
     assert (len(kept.train), len(kept.problems)) == (3, 1)
 

@@ -143,11 +143,14 @@ def test_repeated_texts_are_left_out_of_training_and_counted() -> None:
     assert list(settled.unlabelled.texts) == ["more"]
     assert settled.test is data.test
     assert settled.problems == (
-        "2 of 2 test texts occur in training too (the first: 'a good one'); 3 training texts were left out for it",
+        (
+            "2 of 2 test texts occur in training too (the first: test text 0, training text 1); "
+            "3 training texts were left out for it"
+        ),
     )
     kept = repeats.settle(data, "keep")
     assert kept.train is data.train
-    assert kept.problems[0].endswith("(the first: 'a good one'); they were kept (duplicates = 'keep')")
+    assert kept.problems[0].endswith("(the first: test text 0, training text 1); they were kept (duplicates = 'keep')")
 
 
 def test_without_repeated_texts_nothing_is_said() -> None:
