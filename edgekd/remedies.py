@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edgekd.evidence import Findings
+from edgekd.float_models import float_names
 from edgekd.judge import Check, Evidence, Verdict, decide, judge
 from edgekd.limits import Limit
 from edgekd.profile.measurement import Interval, Measurement, Provenance
@@ -16,7 +17,6 @@ from edgekd.report.model import TryRow
 from edgekd.runtimes import BY_KIND
 from edgekd.runtimes.graph import Graph, Kernel, Operator
 from edgekd.targets import predicted
-from edgekd.wiring import float_names
 
 MOST = 3
 IMAGE_CHANNELS = 4
