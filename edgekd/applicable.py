@@ -1,29 +1,18 @@
-"""Applicable: what a pipeline's steps and losses need, held against what it has, before anything runs."""
+"""Applicable: what a pipeline's steps need, held against its task, teacher and student, before anything runs."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from edgekd import dimensions
 from edgekd.data import tokenizer_folder
 from edgekd.data.views import AugmentConfig
 from edgekd.errors import BadInputError
-from edgekd.limits import Limit
-from edgekd.models import encoder_folder, outputs_table
+from edgekd.float_models import TRAINING
+from edgekd.models import encoder_folder
 from edgekd.models.families import family
-from edgekd.objectives.base import Available, Need
-from edgekd.objectives.table import check, needs
 from edgekd.pipeline import Pipeline
 from edgekd.readers import TEXTS, Readers
 from edgekd.stages import prune
-from edgekd.stages.teaching import TeachingConfig
-from edgekd.tasks import DOMAINS, TASKS, TaskData, image_classification, outputs_of
-from edgekd.tasks.base import Outputs
-
-INSIDE = frozenset({Need.STATES, Need.ATTENTION})
-LABELS_ALONE = "found losses that compare with a teacher, expected 'labels' alone: no teacher is there"
+from edgekd.tasks import TASKS, image_classification
 
 
 def check_steps(pipeline: Pipeline) -> None:
@@ -35,7 +24,7 @@ def check_steps(pipeline: Pipeline) -> None:
     """
     path, forms = pipeline.path, [each.form for each in pipeline.all_teachers]
     _check_pruning(pipeline)
-    trains = [use for use in ("distill", "prune", "finetune", "qat") if pipeline.step(use) is not None]
+    trains = [use for use in TRAINING if pipeline.step(use) is not None]
     if "distill" not in trains and (len(forms) > 1 or forms[0] not in ("model", "encoder")):
         raise BadInputError(
             f"{path}: found no stage 'distill' and a teacher that is no torch module ({', '.join(forms)}), "
@@ -50,9 +39,9 @@ def check_steps(pipeline: Pipeline) -> None:
     _check_qat(pipeline)
     if pipeline.student is not None and pipeline.student.layers is not None and forms != ["encoder"]:
         raise BadInputError(f"{path}: found [student] layers, which are taken from a teacher given as encoder = '…'")
-    if "finetune" in trains and not _has_labels(pipeline):
+    if "finetune" in trains and not pipeline.has_labels:
         raise BadInputError(f"{path}: found the stage 'finetune' with {pipeline.task}, which has no labels")
-    if pipeline.step("quantize").temperature and not _has_labels(pipeline):
+    if pipeline.step("quantize").temperature and not pipeline.has_labels:
         raise BadInputError(f"{path}: found quantize temperature with {pipeline.task}, which has no probabilities")
     _check_static(pipeline)
     if pipeline.bundle.preprocessing == "in_graph":
@@ -159,7 +148,7 @@ def _check_outputs(pipeline: Pipeline) -> None:
             f"{pipeline.where('augment')}: found [augment] with {pipeline.task}, expected none: only images have views",
             "leave [augment] out",
         )
-    if pipeline.teacher_outputs.top_k is not None and not _has_labels(pipeline):
+    if pipeline.teacher_outputs.top_k is not None and not pipeline.has_labels:
         raise BadInputError(
             f"{pipeline.where('teacher_outputs', 'top_k')}: [teacher_outputs] top_k: found "
             f"{pipeline.teacher_outputs.top_k} with {pipeline.task}, whose models give vectors, expected logits: "
@@ -180,30 +169,11 @@ def _check_width(pipeline: Pipeline) -> None:
     if width is None:
         return
     where = f"{pipeline.where('student', 'output_width')}: [student] output_width: found {width}"
-    if _has_labels(pipeline):
+    if pipeline.has_labels:
         raise BadInputError(f"{where} with {pipeline.task}, expected none: a model's outputs are its classes")
     most = dimensions.teacher_width(pipeline)
     if most is not None and width > most:
         raise BadInputError(f"{where}, expected at most {most}, the width of the teacher's vectors")
-
-
-def check_teachers(pipeline: Pipeline) -> None:
-    """Refuse a fine-tuning of the teacher that has nothing to learn from, or a loss that would compare it with another.
-
-    Raises:
-        BadInputError: the first such teacher.
-
-    """
-    for teacher in pipeline.all_teachers:
-        if teacher.finetune is None:
-            continue
-        where = f"{pipeline.path}: [teacher.finetune]"
-        if teacher.form not in ("model", "encoder"):
-            raise BadInputError(f"{where}: found a teacher given as {teacher.form} = '…', expected a torch module")
-        if not _has_labels(pipeline):
-            raise BadInputError(f"{where}: found {pipeline.task}, which has no labels")
-        if needs(teacher.finetune.losses) - {Need.LABELS}:
-            raise BadInputError(f"{where}: {LABELS_ALONE}")
 
 
 def check_length(pipeline: Pipeline) -> None:
@@ -228,123 +198,3 @@ def check_length(pipeline: Pipeline) -> None:
 
 def _tokens_of(folder: str) -> int:
     return tokenizer_folder.max_length(tokenizer_folder.transformer_folder(encoder_folder.find(folder, weights=False)))
-
-
-def check_losses(pipeline: Pipeline) -> None:
-    """Refuse losses that can't be computed from what the pipeline has.
-
-    Raises:
-        BadInputError: the first such loss, with the reason and its line.
-
-    """
-    for step in pipeline.stages:
-        if step.use not in ("distill", "prune", "finetune", "qat"):
-            continue
-        try:
-            _check_number(pipeline, step.config)
-            check(step.config.losses, _available(pipeline, needs(step.config.losses)))
-            _check_teacher(pipeline, step.use, step.config)
-        except ValueError as error:
-            raise BadInputError(f"{pipeline.path}:{step.line}: stage {step.use!r}: {error}") from None
-
-
-def check_tables(pipeline: Pipeline, data: TaskData, limits: Sequence[Limit]) -> bool:
-    """Hold the teachers' tables of outputs against the data; return whether the teachers can be scored.
-
-    A teacher is scored where its table has outputs for the test rows too.
-
-    Raises:
-        BadInputError: a table that can't be used, or a limit relative to a teacher that can't be scored.
-
-    """
-    paths = [pipeline.file(each.outputs, "outputs") for each in pipeline.all_teachers if each.outputs is not None]
-    if not paths:
-        return True
-    with TemporaryDirectory(prefix="edgekd-") as scratch:
-        task = data.open(None, Path(scratch))
-        found = [outputs_table.check(path, task) for path in paths]
-    scored = all("test" in splits for splits in found)
-    for limit in limits:
-        if not scored and limit.relative_to == "teacher":
-            raise BadInputError(
-                f"{limit.origin}: found the limit '{limit.text}' and a teacher whose table has no outputs for the test "
-                "rows, so that its quality isn't known",
-                "add the test rows to the table, or set a limit on quality itself: quality = '>= 90 %' in [budget]",
-            )
-    return scored
-
-
-def check_tuning(pipeline: Pipeline, data: TaskData, cache: Path | None) -> TaskData | None:
-    """Return the data that the stage 'finetune' has of its own, if it has any; ``cache`` takes its tables.
-
-    It is read here: whether its labels are the classes of ``data`` stands in its rows.
-
-    Raises:
-        BadInputError: data that can't be used.
-
-    """
-    step = next((step for step in pipeline.stages if step.use == "finetune" and step.config.data is not None), None)
-    if step is None:
-        return None
-    where = f"{pipeline.path}:{step.line}: stage 'finetune'"
-    if pipeline.task not in DOMAINS:
-        raise BadInputError(f"{where}: found data with {pipeline.task}, expected it with {' or '.join(DOMAINS)}")
-    with TemporaryDirectory(prefix="edgekd-") as scratch:
-        data.open(None, Path(scratch))  # what is wrong with the pipeline's own data is not said of this
-        try:
-            found = data.trained_on(step.config.data, cache)
-            found.source.check()
-            found.open(None, Path(scratch)).rows(pipeline.seed)
-        except BadInputError as error:
-            message, hint = (text.replace("[data]", "data") for text in (error.message, error.hint))
-            raise BadInputError(f"{where}: {message}", hint) from None
-    return found
-
-
-def _check_number(pipeline: Pipeline, config: TeachingConfig) -> None:
-    """Several teachers teach by their outputs alone, which are one; what is inside them is not."""
-    count = len(pipeline.all_teachers)
-    if count > 1 and needs(config.losses) & INSIDE:
-        inside = ", ".join(repr(loss.use) for loss in config.losses if loss.needs & INSIDE)
-        raise ValueError(
-            f"found {count} [[teachers]] and losses that look inside the teacher ({inside}), expected one [teacher]: "
-            "several have layers and tokens of their own, and only their outputs are combined"
-        )
-    if count > 1 and config.live:
-        raise ValueError(
-            f"found live = true and {count} [[teachers]], expected one [teacher]: several are asked once, "
-            "each by what it reads, and what they give is cached; leave live out"
-        )
-
-
-def _check_teacher(pipeline: Pipeline, use: str, config: TeachingConfig) -> None:
-    wanted = needs(config.losses)
-    if use == "finetune" and wanted - {Need.LABELS}:
-        raise ValueError(LABELS_ALONE)
-    if wanted & INSIDE and not config.live:
-        raise ValueError("found losses that look inside the teacher, expected live = true: it runs beside the student")
-    if config.live and not _live_possible(pipeline):
-        raise ValueError("found live = true and a teacher that is no torch module")
-
-
-def _available(pipeline: Pipeline, wanted: frozenset[Need]) -> Available:
-    vectors = not _has_labels(pipeline)
-    student, teacher = dimensions.heads(pipeline)
-    return Available(
-        kind="vectors" if vectors else "logits",
-        has_labels=not vectors,
-        teacher_is_live_possible=_live_possible(pipeline),
-        attention=student is not None and student == teacher,
-        student_width=dimensions.student_width(pipeline) if vectors else None,
-        teacher_width=dimensions.teacher_width(pipeline) if vectors else None,
-        same_inputs=not wanted & INSIDE or Readers(pipeline).same_tokens(),
-    )
-
-
-def _has_labels(pipeline: Pipeline) -> bool:
-    return outputs_of(pipeline.task, pipeline.data) is Outputs.LOGITS
-
-
-def _live_possible(pipeline: Pipeline) -> bool:
-    found = pipeline.all_teachers
-    return len(found) == 1 and found[0].form in ("model", "encoder")

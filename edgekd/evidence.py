@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from edgekd.artifact import Artifact, Kind
 from edgekd.executor import StepTaken
+from edgekd.float_models import final_float
 from edgekd.judge import Scores
 from edgekd.planning import Plan
 from edgekd.profile import saved
@@ -20,7 +21,6 @@ from edgekd.profile.observed import Observed
 from edgekd.runtimes import BY_KIND
 from edgekd.runtimes.graph import Graph
 from edgekd.targets import is_measured, predicted
-from edgekd.wiring import final_float
 
 FILES = frozenset({Kind.ONNX, Kind.TFLITE})
 

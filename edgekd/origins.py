@@ -11,8 +11,9 @@ from pathlib import Path
 from edgekd import dotted, installed
 from edgekd.errors import BadInputError
 from edgekd.models import encoder_folder
+from edgekd.node import Node
 from edgekd.pipeline import Pipeline
-from edgekd.readers import Loading, Readers
+from edgekd.readers import Readers
 from edgekd.stages import encoder, finetune, foreign, student, teacher
 from edgekd.teachers import TeacherConfig
 
@@ -66,7 +67,11 @@ class Origins:
         each = enumerate(self.teachers)
         return tuple(name for number, teacher in each for name in (teacher, *self.readers.of_teacher(number)))
 
-    def steps(self) -> Iterator[Loading]:
+    def reader(self, model: str) -> tuple[str, ...]:
+        """The tokenizer by which a student, or the only teacher, reads, as a step's input."""
+        return self.readers.of_teacher(0) if model.startswith("teacher") else self.readers.of_student()
+
+    def steps(self) -> Iterator[Node]:
         """Load the tokenizers, then the teachers."""
         yield from self.readers.steps()
         for number, (name, config) in enumerate(zip(self.teachers, self.pipeline.all_teachers, strict=True)):
@@ -76,9 +81,9 @@ class Origins:
             else:
                 yield self._teacher(f"{name}_start", config, reader)
                 tuned = finetune.Config(**config.finetune.model_dump(), augment=self.pipeline.augment)
-                yield name, "finetune", tuned, (f"{name}_start", *reader)
+                yield Node(name, "finetune", tuned, (f"{name}_start", *reader))
 
-    def student(self) -> Loading:
+    def student(self) -> Node:
         """Load the student before any training."""
         wanted = self.pipeline.student
         if wanted is None:
@@ -88,16 +93,16 @@ class Origins:
             source = self.pipeline.folder(wanted.encoder)
             options = {**_encoder(source), "noun": "student", "output_width": wanted.output_width}
             vectors = () if wanted.output_width is None else ("teacher_outputs",)
-            return "student_start", "encoder", encoder.Config.model_validate(options), (*reader, *vectors)
+            return Node("student_start", "encoder", encoder.Config.model_validate(options), (*reader, *vectors))
         code = dotted.digest(str(wanted.model), "[student] model")
         config = student.Config(model=str(wanted.model), options=wanted.options, code_sha256=code)
-        return "student_start", "student", config, reader
+        return Node("student_start", "student", config, reader)
 
-    def _teacher(self, name: str, config: TeacherConfig, reader: tuple[str, ...]) -> Loading:
+    def _teacher(self, name: str, config: TeacherConfig, reader: tuple[str, ...]) -> Node:
         if config.encoder is not None:
             source = self.pipeline.folder(config.encoder)
             options = encoder.Config(**_encoder(source, trust_remote_code=config.trust_remote_code))
-            return name, "encoder", options, reader
+            return Node(name, "encoder", options, reader)
         if config.model is not None:
             weights = self.pipeline.file(str(config.weights), "weights")
             made = teacher.Config(
@@ -107,11 +112,11 @@ class Origins:
                 weights_sha256=_sha256(weights),
                 code_sha256=dotted.digest(config.model, "[teacher] model"),
             )
-            return name, "teacher", made, reader
+            return Node(name, "teacher", made, reader)
         path = self.pipeline.file(str(getattr(config, config.form)), config.form)
         runtimes = installed.versions([config.form])
         given = foreign.ForeignConfig(weights=path, weights_sha256=_sha256(path), runtimes=runtimes)
-        return name, FOREIGN[config.form], given, reader
+        return Node(name, FOREIGN[config.form], given, reader)
 
 
 def _encoder(source: str, *, trust_remote_code: bool = False) -> dict[str, object]:

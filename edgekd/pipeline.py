@@ -16,7 +16,8 @@ from edgekd.stages import calibration, distill, finetune, prune, qat
 from edgekd.stages.quantizing import Granularity, Io, Method, Mode, Wanted
 from edgekd.stages.teacher_outputs import CacheConfig
 from edgekd.targets.isa import Isa
-from edgekd.tasks import TASKS, TaskModule, named
+from edgekd.tasks import TASKS, TaskModule, named, outputs_of
+from edgekd.tasks.base import Outputs
 from edgekd.teachers import StudentConfig, TeacherConfig
 from edgekd.toml_file import PACKAGED, Frozen, line_of, read, resolve, validate
 
@@ -128,6 +129,11 @@ class Pipeline(Frozen):
     def all_teachers(self) -> tuple[TeacherConfig, ...]:
         """The teachers, one or several."""
         return self.teachers if self.teacher is None else (self.teacher,)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the task has labels to train on."""
+        return outputs_of(self.task, self.data) is Outputs.LOGITS
 
     def where(self, *keys: str | int) -> str:
         """'PATH:LINE' of a key, for a message."""

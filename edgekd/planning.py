@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgekd.applicable import check_length, check_losses, check_steps, check_tables, check_teachers, check_tuning
+from edgekd.applicable import check_length, check_steps
 from edgekd.device import Device
 from edgekd.errors import BadInputError, MissingExtraError
+from edgekd.learnable import check_losses, check_tables, check_teachers, check_tuning
 from edgekd.limits import Limit, merge
+from edgekd.node import Node
 from edgekd.pipeline import Pipeline
+from edgekd.readers import TEXTS
 from edgekd.targets import is_measured
 from edgekd.targets.arm64_cores import check_emulated
 from edgekd.tasks import TaskData
-from edgekd.wiring import TEXT_TASKS, Node, Options, Wiring
+from edgekd.wiring import Options, Wiring
 
 __all__ = ["Node", "Options", "Plan", "make"]
 
@@ -101,7 +104,7 @@ def _formats(pipeline: Pipeline, device: Device) -> tuple[str, ...]:
 
 def _check_extras(pipeline: Pipeline, formats: tuple[str, ...]) -> None:
     needed = {**NEEDED, **(NEEDED_BY_TFLITE if "tflite" in formats else {})}
-    needed |= NEEDED_BY_TEXTS if pipeline.task in TEXT_TASKS else {}
+    needed |= NEEDED_BY_TEXTS if pipeline.task in TEXTS else {}
     needed |= NEEDED_BY_KERAS if any(each.form == "keras" for each in pipeline.all_teachers) else {}
     missing = [module for module in needed if find_spec(module) is None]
     if missing:

@@ -8,11 +8,10 @@ from functools import cached_property
 
 from edgekd.errors import BadInputError
 from edgekd.models import encoder_folder
+from edgekd.node import Node
 from edgekd.pipeline import Pipeline
 from edgekd.stages import tokenizer, trim_vocabulary
-from edgekd.toml_file import Frozen
 
-Loading = tuple[str, str, Frozen, tuple[str, ...]]  # name, stage, options, inputs
 TEXTS = ("text-classification", "text-embedding")
 WHOLE = "student_tokenizer"  # before it is trimmed, where no teacher reads by it
 
@@ -32,20 +31,20 @@ class Readers:
         """The same for the student."""
         return () if self._student is None else ("tokenizer",)
 
-    def steps(self) -> Iterator[Loading]:
+    def steps(self) -> Iterator[Node]:
         """Load every tokenizer once, the student's last: it may be a part of the teacher's."""
         length = self.length
         for source in dict.fromkeys(filter(None, self._teachers)):
             if self._name(source) != "tokenizer":
-                yield self._name(source), "tokenizer", _tokenizer(source, length), ()
+                yield Node(self._name(source), "tokenizer", _tokenizer(source, length))
         student = self.pipeline.student
         if student is not None and self._trimmed:
             config = trim_vocabulary.Config(min_count=student.token_min_count)
             if self._student not in self._teachers:
-                yield WHOLE, "tokenizer", _tokenizer(str(self._student), length), ()
-            yield "tokenizer", "trim_vocabulary", config, (self._whole,)
+                yield Node(WHOLE, "tokenizer", _tokenizer(str(self._student), length))
+            yield Node("tokenizer", "trim_vocabulary", config, (self._whole,))
         elif self._student is not None:
-            yield "tokenizer", "tokenizer", _tokenizer(self._student, length), ()
+            yield Node("tokenizer", "tokenizer", _tokenizer(self._student, length))
 
     def same_tokens(self) -> bool:
         """Whether all teachers and the student cut a training text alike; trimming leaves all that occur once."""

@@ -13,13 +13,13 @@ from edgekd.algorithms.proportions import paired_difference, paired_ratio
 from edgekd.artifact import Artifact, Kind
 from edgekd.bundle.inputs import HANDED
 from edgekd.evidence import Findings
+from edgekd.float_models import float_names
 from edgekd.judge import Check, Scores, Verdict
 from edgekd.profile.foreign import growth
 from edgekd.profile.measurement import Measurement
 from edgekd.proof import class_rows, interval
 from edgekd.report.model import ArtifactRow, CheckRow, DifferenceRow, MeasurementRow, QualityRow
 from edgekd.targets import is_measured, predicted
-from edgekd.wiring import float_names
 
 PERCENTS = (50, 90, 95, 99)
 NOT_SHOWN = frozenset({Kind.OUTPUTS, Kind.PROFILE, Kind.TABLE, Kind.KERAS, Kind.RANGES, Kind.GOLDEN, Kind.EMULATED})

@@ -23,7 +23,7 @@ NEAREST = "the names that are known, the nearest ones first, stand in the hint"
 MISSING = f"{GAP} needs the package '{GAP}', which is not installed"
 SAID = "the message says what was expected"
 # Modules whose ValueErrors a user sees: they parse the tables of pipelines and devices, or a bundle's files.
-PARSED = re.compile(r"edgekd/(pipeline|device|reach|teachers|applicable|stages/\w+|objectives/\w+)\.py")
+PARSED = re.compile(r"edgekd/(pipeline|device|reach|teachers|applicable|learnable|stages/\w+|objectives/\w+)\.py")
 REASON = re.compile(r"\bfound .*\bexpected |^expected |^found ")
 ROOTS = {"BadInputError": EXIT_USAGE, "StageError": EXIT_STAGE, "EdgekdError": EXIT_STAGE, "UsageError": EXIT_USAGE}
 

@@ -13,7 +13,6 @@ threads still tell how kinds of layers compare. Only rows taken with one thread 
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections import defaultdict
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from architectures import check_counts
+from fitted_file import write_or_check
 from published_rows import BOARDS, FILE, PHONE_LIKE, TAIL, Row, by, features, ratios, read_rows, sources
 from scipy.optimize import nnls  # type: ignore[import-untyped]
 from scipy.stats import norm, t  # type: ignore[import-untyped]
@@ -262,16 +262,5 @@ def fit() -> dict[str, object]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Fit the shipped latency model from published rows.")
-    parser.add_argument("--check", action="store_true", help="fail if the shipped file is not what the rows give")
-    text = json.dumps(fit(), indent=1) + "\n"
-    if not parser.parse_args().check:
-        MODEL.write_text(text, encoding="utf-8")
-        print(f"wrote {MODEL.name}")
-    elif MODEL.read_text(encoding="utf-8") != text:
-        raise SystemExit(f"{MODEL} is not what {FILE.name} gives: run scripts/fit_latency.py")
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(fit, MODEL, FILE, "Fit the shipped latency model from published rows.")

@@ -13,14 +13,13 @@ operator made families left out worse, and was dropped.
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from fitted_file import write_or_check
 from memory_rows import ROWS, Row, read
 from scipy.optimize import nnls  # type: ignore[import-untyped]
 
@@ -76,16 +75,5 @@ def _described(errors: Sequence[float]) -> dict[str, float]:
     return {"rows": len(errors), "median_error": round(math.expm1(middle), 3)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Fit the shipped memory model from measured rows.")
-    parser.add_argument("--check", action="store_true", help="fail if the shipped file is not what the rows give")
-    text = json.dumps(fit(read()), indent=1) + "\n"
-    if not parser.parse_args().check:
-        MODEL.write_text(text, encoding="utf-8")
-        print(f"wrote {MODEL.name}")
-    elif MODEL.read_text(encoding="utf-8") != text:
-        raise SystemExit(f"{MODEL} is not what {ROWS.name} gives: run scripts/fit_memory.py")
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(lambda: fit(read()), MODEL, ROWS, "Fit the shipped memory model from measured rows.")

@@ -12,8 +12,9 @@ import pytest
 from workshop import ONNX_ONLY
 
 from edgekd import pipeline
-from edgekd.applicable import check_losses, check_steps, check_teachers
+from edgekd.applicable import check_steps
 from edgekd.errors import BadInputError
+from edgekd.learnable import check_losses, check_teachers
 
 MODEL = '[teacher]\nmodel = "tinynet:teacher"\nweights = "teacher.safetensors"\n'
 DISTILL = '[[stages]]\nuse = "distill"\nepochs = 30\nbatch_size = 30\nlearning_rate = 0.1\n'

@@ -16,7 +16,7 @@ NUMERICS = {name for name in MODULES if name.startswith("edgekd.algorithms.")}
 WITH_EXAMPLES = NUMERICS - {"edgekd.algorithms.pruning", "edgekd.algorithms.training"} | {
     "edgekd.units",
     "edgekd.toml_file",
-    "edgekd.wiring",
+    "edgekd.float_models",
     "edgekd.data.splits",
     "edgekd.data.tokens",
     "edgekd.models.pooling",

@@ -30,7 +30,7 @@ def origins(folder: Path, text: str) -> Origins:
 
 
 def configs(found: Origins) -> dict[str, dict[str, object]]:
-    return {name: config.model_dump() for name, _, config, _ in found.steps()}
+    return {node.name: node.config.model_dump() for node in found.steps()}
 
 
 def test_a_module_counts_by_its_code_and_its_weights(folder: Path) -> None:
@@ -95,6 +95,6 @@ def test_trust_in_the_teacher_is_none_in_the_student(folder: Path) -> None:
 
 
 def test_a_student_of_its_own_counts_by_its_code(folder: Path) -> None:
-    name, stage, config, inputs = origins(folder, ONNX_ONLY).student()
-    assert (name, stage, inputs) == ("student_start", "student", ())
-    assert config.model_dump()["code_sha256"]
+    node = origins(folder, ONNX_ONLY).student()
+    assert (node.name, node.stage, node.inputs) == ("student_start", "student", ())
+    assert node.config.model_dump()["code_sha256"]

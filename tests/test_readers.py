@@ -41,8 +41,9 @@ def of(*names: str) -> list[str]:
 def steps(found: Readers) -> dict[str, str]:
     """For each tokenizer the folder that it comes from, or the name of the one that it is a part of."""
     made: dict[str, str] = {}
-    for name, stage, config, inputs in found.steps():
-        made[name] = inputs[0] if stage == "trim_vocabulary" else Path(str(config.model_dump()["source"])).name
+    for node in found.steps():
+        part = node.stage == "trim_vocabulary"
+        made[node.name] = node.inputs[0] if part else Path(str(node.config.model_dump()["source"])).name
     return made
 
 

@@ -9,8 +9,10 @@ import pytest
 from workshop import ONNX_ONLY, PIPELINE
 
 from edgekd import device, pipeline
+from edgekd.float_models import final_float, float_names
+from edgekd.node import Node
 from edgekd.stages import STAGES
-from edgekd.wiring import Node, Options, Wiring, final_float, float_names
+from edgekd.wiring import Options, Wiring
 
 MODEL = '[teacher]\nmodel = "tinynet:teacher"\nweights = "teacher.safetensors"\n'
 STAGE = '[[stages]]\nuse = "export"'

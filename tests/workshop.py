@@ -72,6 +72,10 @@ formats_cosine = 0.9
 quality = ">= 50 %"
 """
 COLUMNS = {"COLUMNS": "100"}
+FRAMEWORKS = {  # what building needs, and no other command may import
+    *("torch", "torchvision", "transformers", "accelerate", "safetensors", "datasets", "sklearn", "PIL"),
+    *("tensorflow", "keras", "litert_torch", "litert_quantizer"),
+}
 ONNX_ONLY = PIPELINE.replace('["onnx", "tflite"]', '["onnx"]')
 
 
@@ -95,6 +99,16 @@ def run_script(script: Path, folder: Path, *arguments: str) -> Ran:
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def imported(folder: Path, *arguments: str) -> tuple[int, set[str]]:
+    """The exit code of a command in a fresh interpreter, and every module that it imported."""
+    script = (
+        "import sys; from edgekd.cli import run; code = run(sys.argv[1:]); print('|', *sys.modules); sys.exit(code)"
+    )
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, set(done.stdout.rpartition("|")[2].split())
 
 
 @dataclass(frozen=True)

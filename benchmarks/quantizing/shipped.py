@@ -20,8 +20,8 @@ from distilling.image_gain import full_test
 from edgekd.algorithms.agreement import cosines
 from edgekd.data.bundled import full_files
 from edgekd.data.sources import DEBIAN_FOLDER
+from edgekd.float_models import final_float
 from edgekd.tasks.base import Arrays, Task
-from edgekd.wiring import final_float
 from quantizing import steps
 from quantizing.subject import FORMATS, Quality, Subject
 

@@ -16,13 +16,13 @@ from distilling.row import Row
 
 from edgekd import device, pipeline, planning
 from edgekd.artifact import Artifact
+from edgekd.float_models import final_float
 from edgekd.profile.measurement import Interval
 from edgekd.profile.turns import speed_up
 from edgekd.runtimes import for_file
 from edgekd.stages.race import RUNNERS
 from edgekd.tasks.base import Task
 from edgekd.toml_file import resolve
-from edgekd.wiring import final_float
 from quantizing import measuring, steps
 from quantizing.subject import FORMATS, Quality, context
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from edgekd.bundle.golden import TYPES, Expected, GoldenIndex, Stored
 from edgekd.bundle.manifest import Manifest, Model, Tensor
 from edgekd.errors import BadInputError
 
 Files = Mapping[str, bytes]
+LABELS = TypeAdapter(tuple[str, ...])
 
 
 def index(files: Files, manifest: Manifest) -> GoldenIndex:
@@ -34,6 +34,19 @@ def index(files: Files, manifest: Manifest) -> GoldenIndex:
         raise BadInputError(f"{place}: {where}: {first['msg']}") from error
 
 
+def labels(content: bytes, place: str) -> tuple[str, ...]:
+    """The class names in ``content``, the file at ``place``.
+
+    Raises:
+        BadInputError: no JSON, or something else than a list of texts.
+
+    """
+    try:
+        return LABELS.validate_json(content, strict=True)
+    except ValidationError as error:
+        raise BadInputError(f"{place}: found no list of texts: {error.errors()[0]['msg']}") from error
+
+
 def missing(files: Files, manifest: Manifest) -> tuple[str, ...]:
     """What the manifest names and the bundle does not have, or has in another form."""
     return tuple(_missing(files, manifest))
@@ -48,9 +61,9 @@ def _missing(files: Files, manifest: Manifest) -> Iterator[str]:
     for field, named in (by_model | {"temperatures": manifest.postprocessing.temperatures}).items():
         for name in sorted(set(named) - models):
             yield f"{field}: found the model {name!r}, expected one of {', '.join(sorted(models))}"
-    labels = manifest.postprocessing.labels
-    if labels is not None and labels in files:
-        yield from _labels(files[labels], labels, manifest)
+    listed = manifest.postprocessing.labels
+    if listed is not None and listed in files:
+        yield from _labels(files[listed], listed, manifest)
 
 
 def _places(manifest: Manifest) -> Iterator[str]:
@@ -61,17 +74,14 @@ def _places(manifest: Manifest) -> Iterator[str]:
 
 def _labels(content: bytes, place: str, manifest: Manifest) -> Iterator[str]:
     try:
-        labels = json.loads(content)
-    except ValueError as error:
-        yield f"{place}: found no JSON: {error}"
-        return
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        yield f"{place}: found something else than a list of texts"
+        count = len(labels(content, place))
+    except BadInputError as error:
+        yield error.message
         return
     for model in manifest.models:
         widths = {each.shape[-1] for each in model.outputs if each.role == "logits" and each.shape}
-        if widths - {None, len(labels)}:
-            yield f"{place}: found {len(labels)} labels, and {model.file} gives {max(w or 0 for w in widths)} numbers"
+        if widths - {None, count}:
+            yield f"{place}: found {count} labels, and {model.file} gives {max(w or 0 for w in widths)} numbers"
 
 
 def misfits(files: Files, manifest: Manifest, golden: GoldenIndex) -> tuple[str, ...]:
@@ -112,5 +122,7 @@ def _tensors(files: Files, told: Sequence[Tensor], stored: Sequence[Stored], whe
                 f"and the manifest says {tensor.dtype} {list(tensor.shape)}"
             )
         size = math.prod(found.shape) * np.dtype(TYPES[found.dtype]).itemsize
-        if len(files.get(found.file, b"")) != size or min(found.shape, default=0) < 0:
+        if min(found.shape, default=1) < 1:
+            yield f"{where} {tensor.name!r}: found the shape {list(found.shape)}, which holds nothing"
+        elif len(files.get(found.file, b"")) != size:
             yield f"{where} {tensor.name!r}: {found.file} does not have the {size} bytes of its shape and type"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 from edgekd.bundle import least_versions, tflite_header
 from edgekd.bundle.manifest import Model, Tensor
 from edgekd.errors import BadInputError
-from edgekd.runtimes.graph import TensorInfo, read_model, refuse
+from edgekd.runtimes.graph import TensorInfo, read_model, refuse, text
 
 SUFFIX = {"onnx": ".onnx", "tflite": ".tflite"}
 NOUN = "an ONNX model"
+VERSION = re.compile(r"\d{1,9}(\.\d{1,9})*")  # what can be compared
 
 
 def differences(model: Model, path: Path) -> tuple[str, ...]:
@@ -69,8 +71,9 @@ def _value(value: Any) -> TensorInfo:
 
     kind = value.type.tensor_type
     shape = tuple(size.dim_value if size.HasField("dim_value") else -1 for size in kind.shape.dim)
-    name = onnx.TensorProto.DataType.Name(kind.elem_type).lower()
-    return TensorInfo(value.name, shape, {"float": "float32", "double": "float64"}.get(name, name))
+    known = {number: name.lower() for name, number in onnx.TensorProto.DataType.items()}
+    name = known.get(kind.elem_type, f"type {kind.elem_type}")
+    return TensorInfo(text(value.name), shape, {"float": "float32", "double": "float64"}.get(name, name))
 
 
 def _tensors(noun: str, told: Sequence[Tensor], found: Sequence[TensorInfo]) -> Iterator[str]:
@@ -99,7 +102,7 @@ def _minimum(model: Model, needed: dict[str, str]) -> Iterator[str]:
     for runtime, version in needed.items():
         if runtime not in claimed:
             yield f"the manifest says no least version of {runtime}; the file needs {version}"
-        elif least_versions.older(claimed[runtime], version):
+        elif not VERSION.fullmatch(claimed[runtime]) or least_versions.older(claimed[runtime], version):
             yield f"the manifest says {runtime} {claimed[runtime]} is enough; the file needs {version}"
     for runtime in claimed.keys() - needed.keys():
         yield f"the manifest says {runtime} {claimed[runtime]} is enough; no version of it is known to be"

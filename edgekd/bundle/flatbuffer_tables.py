@@ -1,11 +1,16 @@
-"""Write and read FlatBuffers by a table of their schema: enough for TFLite Metadata, with no generated code.
+"""Write and read FlatBuffers by a table of their schema: enough for TFLite files and their metadata.
+
+It needs flatbuffers alone, and no generated code.
 
 A schema is a dict of tables; a table is a dict of fields, each with its slot and its kind:
 
-    string, int8, uint32, int32, float32    one value
-    [string], [float32]                     several
-    Name, [Name]                            another table, or several
-    union A B C                             one of several tables, as {"union": "A", …}; it takes two slots
+    string, int8, uint32, int32, int64, float32     one value
+    bytes                                           a string that may be no UTF-8, or a list of bytes
+    [string], [int32], [int64], [float32]           several
+    Name, [Name]                                    another table, or several
+    union A B C                                     one of several tables, as {"union": "A", …}; it takes two slots
+
+All of it is read; bytes and lists of whole numbers are not written.
 """
 
 from __future__ import annotations
@@ -21,12 +26,14 @@ from flatbuffers.table import Table
 Fields = Mapping[str, tuple[int, str]]
 Schema = Mapping[str, Fields]
 
-DAMAGED = (struct.error, IndexError, TypeError, ValueError, OverflowError, MemoryError)  # what a hostile buffer raises
+# what a hostile buffer raises: mostly flatbuffers, where a number points outside of it
+DAMAGED = (struct.error, IndexError, TypeError, ValueError, OverflowError, MemoryError, AssertionError, RecursionError)
 SCALARS = {
     "int8": number_types.Int8Flags,
     "uint8": number_types.Uint8Flags,
     "int32": number_types.Int32Flags,
     "uint32": number_types.Uint32Flags,
+    "int64": number_types.Int64Flags,
     "float32": number_types.Float32Flags,
 }
 MOST_TABLES = 100_000  # vectors of a hostile buffer can share their tables, so that they grow by powers
@@ -91,15 +98,15 @@ def root(content: bytes) -> Table:
 class Reader:
     """Reads tables into dicts, fields that are not there left out; raises one of ``DAMAGED`` where it can't."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, most_tables: int = MOST_TABLES) -> None:
         self._schema = schema
-        self._left = MOST_TABLES
+        self._most = self._left = most_tables
 
     def read(self, table: Table, name: str) -> dict[str, Any]:
         """All fields of ``table``, which is a ``name`` of the schema."""
         self._left -= 1
         if self._left < 0:
-            raise ValueError(f"more than {MOST_TABLES} tables")
+            raise ValueError(f"more than {self._most} tables")
         found = {field: self._field(table, slot, kind) for field, (slot, kind) in self._schema[name].items()}
         return {field: value for field, value in found.items() if value is not None}
 
@@ -112,11 +119,15 @@ class Reader:
         if kind in SCALARS:
             return table.Get(SCALARS[kind], offset + table.Pos)
         if kind.startswith("["):
-            start, count = table.Vector(offset), table.VectorLen(offset)
-            if 4 * count > len(table.Bytes):
-                raise ValueError(f"a vector of {count} values in {len(table.Bytes)} bytes")
-            return [self._value(table, start + 4 * index, kind[1:-1]) for index in range(count)]
+            return self._values(table, offset, kind[1:-1])
         return self._value(table, offset + table.Pos, kind)
+
+    def _values(self, table: Table, offset: int, kind: str) -> list[Any]:
+        start, count = table.Vector(offset), table.VectorLen(offset)
+        width = SCALARS[kind].bytewidth if kind in SCALARS else number_types.UOffsetTFlags.bytewidth
+        if start + width * count > len(table.Bytes):
+            raise ValueError(f"a vector of {count} values in {len(table.Bytes)} bytes")
+        return [self._value(table, start + width * index, kind) for index in range(count)]
 
     def _union(self, table: Table, offset: int, slot: int, names: Sequence[str]) -> Any:
         number = table.Get(number_types.Uint8Flags, offset + table.Pos) if offset else 0
@@ -130,6 +141,7 @@ class Reader:
     def _value(self, table: Table, place: int, kind: str) -> Any:
         if kind in SCALARS:
             return table.Get(SCALARS[kind], place)
-        if kind == "string":
-            return bytes(table.String(place)).decode("utf-8")
+        if kind in ("string", "bytes"):
+            found = bytes(table.String(place))
+            return found if kind == "bytes" else found.decode("utf-8")
         return self.read(Table(table.Bytes, table.Indirect(place)), kind)

@@ -14,7 +14,7 @@ from typing import Any
 from edgekd.bundle import tflite_header
 from edgekd.bundle.manifest import Minimum
 from edgekd.errors import BadInputError
-from edgekd.runtimes.graph import read_model, refuse
+from edgekd.runtimes.graph import read_model, refuse, text
 
 TABLES = Path(__file__).with_suffix(".json")
 CONTRIBUTED = "com.microsoft"  # onnxruntime's own operators
@@ -98,7 +98,7 @@ def _operators(model: Any) -> set[str]:
     for graph in graphs:
         for node in graph.node:
             if node.domain == CONTRIBUTED:
-                found.add(node.op_type)
+                found.add(text(node.op_type))
             for attribute in node.attribute:
                 graphs += [attribute.g] if attribute.HasField("g") else []
                 graphs += attribute.graphs
@@ -117,7 +117,10 @@ def _contributed(path: Path, name: str) -> Need:
 
 def _tflite(path: Path) -> Iterator[Need]:
     by_number = {number: (name, versions) for name, (number, *versions) in tables()["tflite"]["operators"].items()}
-    for call in tflite_header.read(path).calls:
+    calls = tflite_header.read(path).calls
+    if not calls:
+        raise refuse(path, tflite_header.NOUN, "it has no operators")
+    for call in calls:
         if call.custom:
             raise BadInputError(
                 f"{path}: found the custom operator {call.custom!r}, which no runtime brings",

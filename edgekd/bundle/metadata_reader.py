@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flatbuffers import number_types
-
 from edgekd.bundle import labels_file, metadata_schema
 from edgekd.bundle.flatbuffer_tables import DAMAGED, Reader, root
 from edgekd.bundle.tflite_file import IDENTIFIER
@@ -66,7 +64,7 @@ def read_metadata(model: bytes) -> Metadata | None:
 
 def _buffer(model: bytes) -> bytes | None:
     """The metadata's FlatBuffer inside the model's."""
-    reader = Reader({"Metadata": {"name": (0, "string"), "buffer": (1, "uint32")}})
+    reader = Reader({"Metadata": {"name": (0, "string"), "buffer": (1, "uint32")}, "Buffer": {"data": (0, "bytes")}})
     table = root(model)
     entries, buffers = table.Offset(4 + 2 * 6), table.Offset(4 + 2 * 4)
     for index in range(table.VectorLen(entries) if entries else 0):
@@ -75,7 +73,7 @@ def _buffer(model: bytes) -> bytes | None:
             number = entry.get("buffer", 0)
             if number >= table.VectorLen(buffers):
                 raise ValueError(f"it is buffer {number}, which is not there")
-            return _bytes(_element(table, buffers, number))
+            return _filled(reader.read(_element(table, buffers, number), "Buffer"))
     return None
 
 
@@ -83,12 +81,11 @@ def _element(table: Any, offset: int, index: int) -> Any:
     return type(table)(table.Bytes, table.Indirect(table.Vector(offset) + 4 * index))
 
 
-def _bytes(buffer: Any) -> bytes:
-    offset = buffer.Offset(4)
-    if offset == 0:
+def _filled(buffer: Mapping[str, Any]) -> bytes:
+    content: bytes | None = buffer.get("data")
+    if content is None:
         raise ValueError("its buffer is empty")
-    start, length = buffer.Vector(offset), buffer.Get(number_types.UOffsetTFlags, buffer.Indirect(offset + buffer.Pos))
-    return bytes(buffer.Bytes[start : start + length])
+    return content
 
 
 def _parsed(content: bytes, files: Mapping[str, bytes]) -> Metadata:

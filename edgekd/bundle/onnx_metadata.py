@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from edgekd.bundle.facts import Facts
 from edgekd.bundle.manifest import Place, Postprocessing, Preprocessing
 from edgekd.errors import BadInputError
+from edgekd.runtimes.graph import text
 
 PREFIX = "edgekd."
 PLAIN = ("name", "description", "version", "author", "licence")
@@ -46,7 +47,7 @@ def read_metadata(model: bytes) -> tuple[Facts, tuple[str, ...] | None] | None:
         BadInputError: not an ONNX file, or metadata that can't be read.
 
     """
-    props = {entry.key: entry.value for entry in parsed(model).metadata_props}
+    props = {text(entry.key): text(entry.value) for entry in parsed(model).metadata_props}
     values = {key.removeprefix(PREFIX): value for key, value in props.items() if key.startswith(PREFIX)}
     if not values:
         return None

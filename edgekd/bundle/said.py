@@ -5,11 +5,10 @@ A file without metadata says nothing that could be wrong; one that edgekd finish
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 
-from edgekd.bundle import facts, onnx_metadata
+from edgekd.bundle import contents, facts, onnx_metadata
 from edgekd.bundle.facts import Facts
 from edgekd.bundle.manifest import ImagePreprocessing, Manifest, Model
 from edgekd.bundle.metadata_reader import Metadata, read_metadata
@@ -49,6 +48,9 @@ def _of_tflite(content: bytes, wanted: Facts, files: Files) -> Iterator[str]:
         one, other = getattr(found, name), getattr(wanted, name)
         if one != other:
             yield f"its metadata: found {name} {_short(one)}, the manifest has {_short(other)}"
+    if not found.inputs or not found.outputs:
+        yield "its metadata: found no input or no output"
+        return
     yield from _scaling(found, wanted)
     yield from _labels(found.outputs[0].labels, wanted, files)
     vocabulary = getattr(wanted.preprocessing, "vocabulary", None)
@@ -75,7 +77,7 @@ def _near(said: tuple[float, ...], values: tuple[float, ...]) -> bool:
 
 def _labels(found: tuple[str, ...] | None, wanted: Facts, files: Files) -> Iterator[str]:
     place = wanted.postprocessing.labels
-    known = None if place is None else tuple(json.loads(files[place]))
+    known = None if place is None else contents.labels(files[place], place)
     if found != known:
         yield f"its metadata: found other labels ({len(found or ())}) than the manifest has ({place or 'none'})"
 

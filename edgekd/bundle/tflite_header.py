@@ -1,27 +1,46 @@
-"""What a TFLite file says of itself, read with flatbuffers alone: ``verify`` needs no TFLite runtime for it.
-
-The numbers are the places of fields in TensorFlow Lite's schema (schema.fbs, version 3), which may only grow.
-"""
+"""What a TFLite file says of itself, read with flatbuffers alone: ``verify`` needs no TFLite runtime for it."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from flatbuffers import encode, number_types
-from flatbuffers.table import Table
-
+from edgekd.bundle.flatbuffer_tables import DAMAGED, Reader, Schema, root
 from edgekd.runtimes.graph import TensorInfo, read_model, refuse
 
 NOUN = "a TFLite model"
 IDENTIFIER = b"TFL3"  # bytes 4 to 8
 TYPES = {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 7: "int16", 9: "int8", 17: "int4", 19: "int2"}
-# what flatbuffers raises where a number in the file points outside of it
-DAMAGED = (struct.error, IndexError, TypeError, ValueError, OverflowError, MemoryError, AssertionError, RecursionError)
-T = TypeVar("T")
+MOST_TABLES = 1_000_000  # a language model with a graph for each length has tens of thousands
+# TensorFlow Lite's schema (schema.fbs, version 3), which may only grow, as far as it is read here.
+SCHEMA: Schema = {
+    "Model": {"codes": (1, "[OperatorCode]"), "graphs": (2, "[SubGraph]"), "metadata": (6, "[Metadata]")},
+    "OperatorCode": {
+        "deprecated_number": (0, "int8"),
+        "custom": (1, "bytes"),
+        "version": (2, "int32"),
+        "number": (3, "int32"),
+    },
+    "SubGraph": {
+        "tensors": (0, "[Tensor]"),
+        "inputs": (1, "[int32]"),
+        "outputs": (2, "[int32]"),
+        "operators": (3, "[Operator]"),
+    },
+    "Tensor": {
+        "shape": (0, "[int32]"),
+        "type": (1, "int8"),
+        "name": (3, "bytes"),
+        "quantization": (4, "Quantization"),
+        "shape_signature": (7, "[int32]"),
+    },
+    "Quantization": {"scales": (2, "[float32]"), "zero_points": (3, "[int64]")},
+    "Operator": {"code": (0, "uint32"), "inputs": (1, "[int32]")},
+    "Metadata": {"name": (0, "bytes")},
+}
+Fields = Mapping[str, Any]  # of a table, as Reader gives them
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,113 +75,67 @@ def read(path: Path) -> Header:
     if content[4:8] != IDENTIFIER:
         raise refuse(path, NOUN, "it does not have the identifier TFL3")
     try:
-        return _header(_Node.root(content))
+        return _header(Reader(SCHEMA, MOST_TABLES).read(root(content), "Model"))
     except DAMAGED as error:
         raise refuse(path, NOUN, f"it is damaged ({type(error).__name__}: {error})") from error
 
 
-class _Node:
-    """A table of a FlatBuffer, whose fields are read by their place in the schema."""
-
-    def __init__(self, content: bytes, position: int) -> None:
-        self._table = Table(content, position)
-
-    @classmethod
-    def root(cls, content: bytes) -> _Node:
-        return cls(content, encode.Get(number_types.UOffsetTFlags.packer_type, content, 0))
-
-    def _offset(self, field: int) -> int:
-        return int(self._table.Offset(4 + 2 * field))
-
-    def number(self, field: int, flags: type, default: int = 0) -> int:
-        offset = self._offset(field)
-        return int(self._table.Get(flags, self._table.Pos + offset)) if offset else default
-
-    def text(self, field: int) -> str:
-        offset = self._offset(field)
-        found = self._table.String(self._table.Pos + offset) if offset else b""
-        return bytes(found).decode("utf-8", "replace")
-
-    def child(self, field: int) -> _Node | None:
-        offset = self._offset(field)
-        if not offset:
-            return None
-        return _Node(self._table.Bytes, self._table.Indirect(self._table.Pos + offset))
-
-    def children(self, field: int) -> list[_Node]:
-        return self._each(field, 4, lambda at: _Node(self._table.Bytes, self._table.Indirect(at)))
-
-    def numbers(self, field: int, flags: type) -> list[float]:
-        return self._each(field, flags.bytewidth, lambda at: self._table.Get(flags, at))  # type: ignore[attr-defined]
-
-    def _each(self, field: int, width: int, get: Callable[[int], T]) -> list[T]:
-        offset = self._offset(field)
-        if not offset:
-            return []
-        start, count = self._table.Vector(offset), self._table.VectorLen(offset)
-        if start + count * width > len(self._table.Bytes):
-            raise ValueError(f"a list of {count} reaches beyond the end")
-        return [get(start + index * width) for index in range(count)]
-
-
-def _header(model: _Node) -> Header:
-    codes = [_code(each) for each in model.children(1)]
-    graphs = model.children(2)
-    tensors = [_tensor(each) for each in graphs[0].children(0)]
+def _header(model: Fields) -> Header:
+    codes = [_code(each) for each in model.get("codes", ())]
+    graphs = model.get("graphs", ())
+    first = graphs[0]
+    tensors = [_tensor(each) for each in first.get("tensors", ())]
     calls = {call for graph in graphs for call in _calls(graph, codes)}
     return Header(
-        inputs=tuple(_pick(tensors, graphs[0], 1)),
-        outputs=tuple(_pick(tensors, graphs[0], 2)),
+        inputs=tuple(tensors[index] for index in first.get("inputs", ())),
+        outputs=tuple(tensors[index] for index in first.get("outputs", ())),
         calls=tuple(sorted(calls, key=lambda call: (call.number, call.version, call.types, call.per_channel))),
-        metadata=tuple(sorted(each.text(0) for each in model.children(6))),
+        metadata=tuple(sorted(_text(each, "name") for each in model.get("metadata", ()))),
     )
 
 
-def _code(node: _Node) -> tuple[int, int, str]:
+def _code(fields: Fields) -> tuple[int, int, str]:
     """Number, version and custom name; old files fill only the 8-bit number."""
-    number = max(node.number(0, number_types.Int8Flags), node.number(3, number_types.Int32Flags))
-    return number, node.number(2, number_types.Int32Flags, 1), node.text(1)
+    number = max(fields.get("deprecated_number", 0), fields.get("number", 0))
+    return number, fields.get("version", 1), _text(fields, "custom")
 
 
-def _calls(graph: _Node, codes: Sequence[tuple[int, int, str]]) -> Iterator[Call]:
-    tensors = graph.children(0)
+def _calls(graph: Fields, codes: Sequence[tuple[int, int, str]]) -> Iterator[Call]:
+    tensors = graph.get("tensors", ())
     types = [_type(each) for each in tensors]
-    per_channel = [len(_scales(each)) > 1 for each in tensors]
-    for each in graph.children(3):
-        inputs = [int(index) for index in each.numbers(1, number_types.Int32Flags) if index >= 0]  # -1: left out
+    per_channel = [len(_quantized(each, "scales")) > 1 for each in tensors]
+    for each in graph.get("operators", ()):
+        code: int = each.get("code", 0)
+        inputs = [index for index in each.get("inputs", ()) if index >= 0]  # -1: left out
         yield Call(
-            *codes[each.number(0, number_types.Uint32Flags)],
+            *codes[code],
             types=tuple(types[index] for index in inputs),
             per_channel=tuple(per_channel[index] for index in inputs),
         )
 
 
-def _pick(tensors: Sequence[TensorInfo], subgraph: _Node, field: int) -> Iterator[TensorInfo]:
-    for index in subgraph.numbers(field, number_types.Int32Flags):
-        yield tensors[int(index)]
-
-
-def _tensor(node: _Node) -> TensorInfo:
-    shape = tuple(int(size) for size in node.numbers(0, number_types.Int32Flags))
-    signature = tuple(int(size) for size in node.numbers(7, number_types.Int32Flags))
-    scales = _scales(node)
-    quantization = node.child(4)
-    zeros = quantization.numbers(3, number_types.Int64Flags) if quantization else []
+def _tensor(fields: Fields) -> TensorInfo:
+    scales, zeros = _quantized(fields, "scales"), _quantized(fields, "zero_points")
     single = len(scales) == 1
     return TensorInfo(
-        node.text(3),
-        signature or shape,
-        _type(node),
-        float(scales[0]) if single else None,
-        int(zeros[0]) if single and zeros else None,
+        _text(fields, "name"),
+        tuple(fields.get("shape_signature") or fields.get("shape", ())),
+        _type(fields),
+        scales[0] if single else None,
+        zeros[0] if single and zeros else None,
     )
 
 
-def _type(node: _Node) -> str:
-    number = node.number(1, number_types.Int8Flags)
+def _type(fields: Fields) -> str:
+    number = fields.get("type", 0)
     return TYPES.get(number, f"type {number}")
 
 
-def _scales(node: _Node) -> list[float]:
-    quantization = node.child(4)
-    return quantization.numbers(2, number_types.Float32Flags) if quantization else []
+def _quantized(fields: Fields, name: str) -> Sequence[Any]:
+    found: Sequence[Any] = fields.get("quantization", {}).get(name, ())
+    return found
+
+
+def _text(fields: Fields, name: str) -> str:
+    found: bytes = fields.get(name, b"")
+    return found.decode("utf-8", "replace")

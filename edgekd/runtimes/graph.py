@@ -141,6 +141,15 @@ def read_model(path: Path, noun: str) -> bytes:
     return content
 
 
+def text(value: str | bytes) -> str:
+    r"""A text of a protocol buffer, which gives bytes where a damaged file has something else than UTF-8 there.
+
+    >>> text("scores"), text(b"sc\xffres") == "sc\N{REPLACEMENT CHARACTER}res"
+    ('scores', True)
+    """
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
 def refuse(path: Path, noun: str, reason: str) -> BadInputError:
     """The error for a file that is not what its runtime reads."""
     return BadInputError(f"{path}: found a file that is not {noun}: {reason}", f"give the path of {noun}")

@@ -64,7 +64,7 @@ def measure(connection: Connection, command: str, own: Measurement, took_s: floa
     rest = at_rest(connection, remote_energy.REST_S)
     if isinstance(rest, str):
         return replace(own, unavailable=rest)
-    running = _trace(connection, command)
+    running = _trace(connection, command, remote_energy.patience_s(took_s))
     if running.readings < LEAST_READINGS:
         return replace(own, unavailable=NO_RAILS)
     told = {
@@ -80,7 +80,7 @@ def at_rest(connection: Connection, seconds: float) -> Trace | str:
         return "power rails need the package 'perfetto': pip install 'edgekd[devices]'"
     if connection.run("command -v perfetto").code != 0:
         return "the phone has no perfetto, which would tell its power rails"
-    found = _trace(connection, f"sleep {seconds:g}")
+    found = _trace(connection, f"sleep {seconds:g}", ANSWER_S + seconds)
     return found if found.readings >= LEAST_READINGS else NO_RAILS
 
 
@@ -109,7 +109,7 @@ def _sorted(pairs: list[tuple[float, float]]) -> tuple[Values, Values]:
     return values[:, 0], values[:, 1]
 
 
-def _trace(connection: Connection, command: str) -> Trace:
+def _trace(connection: Connection, command: str, wait_s: float) -> Trace:
     """Trace while ``command`` runs. perfetto may write to a pipe alone, not to the session's folder."""
     start = "echo $$ >>pids; echo $$ >perfetto.pid; exec perfetto --txt -c - -o -"
     script = (
@@ -121,7 +121,7 @@ def _trace(connection: Connection, command: str) -> Trace:
         "kill -TERM $(cat perfetto.pid); wait $traced; : >pids\n"
         'echo "$begin $end"; cat trace.pftrace'
     )
-    head, _, content = connection.run(script, wait_s=ANSWER_S + MOST_S).output.partition(b"\n")
+    head, _, content = connection.run(script, wait_s=wait_s).output.partition(b"\n")
     begin, end = (float(word) for word in head.split())
     return during(_parsed(content), begin, end)
 

@@ -118,6 +118,22 @@ def test_the_header_is_what_the_schema_reads(tmp_path: Path) -> None:
     assert (header.inputs, header.outputs) == (graph.inputs, graph.outputs)
 
 
+def test_a_name_that_is_no_utf_8_damages_no_file(tmp_path: Path) -> None:
+    path = linear.write_tflite(tmp_path / "a.tflite")
+    path.write_bytes(path.read_bytes().replace(b"scores", b"sc\xffres"))
+    assert tflite_header.read(path).outputs[0].name == "sc\N{REPLACEMENT CHARACTER}res"
+
+
+def test_a_file_that_grows_without_end_where_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists can share their tables, so that few bytes stand for any number of them."""
+    path = linear.write_tflite(tmp_path / "a.tflite")
+    monkeypatch.setattr(tflite_header, "MOST_TABLES", 5)
+    with pytest.raises(BadInputError, match=r"it is damaged \(ValueError: more than 5 tables\)"):
+        minimum(path)
+
+
 def test_a_damaged_tflite_file_is_refused_and_crashes_nothing(tmp_path: Path) -> None:
     content = linear.write_tflite(tmp_path / "a.tflite").read_bytes()
     path = tmp_path / "b.tflite"

@@ -11,10 +11,24 @@ from typing import Any
 
 import linear
 import numpy as np
+import onnx
 import pytest
 from keypairs import write_pair
 
-from edgekd.bundle import archive, checksums, running, signing, unpacking, verifying
+from edgekd.bundle import (
+    archive,
+    checksums,
+    facts,
+    manifest,
+    metadata_schema,
+    onnx_metadata,
+    running,
+    signing,
+    unpacking,
+    verifying,
+)
+from edgekd.bundle.flatbuffer_tables import encode
+from edgekd.bundle.tflite_file import TfliteFile
 from edgekd.bundle.verification import Check, Verification
 from edgekd.bundle.verifying import Asked, verify
 from edgekd.errors import BadInputError
@@ -178,6 +192,11 @@ def test_a_manifest_of_another_form_fails(bundle: Path) -> None:
         (("sha256",), "0" * 64, "the manifest has the SHA-256 or size of another file"),
         (("format",), "tflite", "the manifest calls it tflite, its name ends in .onnx"),
         (("minimum", 0, "version"), "1.10.0", "the manifest says onnxruntime 1.10.0 is enough; the file needs 1.18.0"),
+        (
+            ("minimum", 0, "version"),
+            "newest",
+            "the manifest says onnxruntime newest is enough; the file needs 1.18.0",
+        ),
         (("minimum",), [], "the manifest says no least version of onnxruntime; the file needs 1.18.0"),
         (
             ("minimum", 0, "runtime"),
@@ -192,6 +211,83 @@ def test_a_manifest_that_lies_about_a_file_fails(bundle: Path, keys: Any, to: An
     assert found.state == "fail"
     assert found.details[0] == message
     assert verify(bundle).exit_code == 1
+
+
+def telling(bundle: Path) -> bytes:
+    """The ONNX file with what it is inside it."""
+    told = manifest.read(bundle / "manifest.json")
+    labels = {"labels.json": (bundle / "labels.json").read_bytes()}
+    return onnx_metadata.with_metadata((bundle / "model.onnx").read_bytes(), facts.of(told, "model.onnx"), labels)
+
+
+def of_another_type(bundle: Path) -> bytes:
+    model = onnx.load(bundle / "model.onnx")
+    model.graph.output[0].type.tensor_type.elem_type = 99
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("damage", "detail"),
+    [
+        (telling, ""),
+        (
+            lambda root: telling(root).replace(b"edgekd.author", b"edgekd.auth\xffr"),
+            "its metadata: found ONNX metadata that can't be read (KeyError: 'author')",
+        ),
+        (
+            lambda root: (root / "model.onnx").read_bytes().replace(b"scores", b"sc\xffres"),
+            "outputs: the manifest says scores, the file sc\N{REPLACEMENT CHARACTER}res",
+        ),
+        (of_another_type, "output 'scores': the manifest says type float32, the file type 99"),
+    ],
+    ids=["whole", "metadata", "names", "types"],
+)
+def test_a_damaged_onnx_file_that_was_summed_fails_and_crashes_nothing(bundle: Path, damage: Any, detail: str) -> None:
+    found = verify(linear.put(bundle, 0, damage(bundle)))
+    (model,) = (check for check in found.checks if check.name == "model.onnx")
+    assert model.details == ((detail,) if detail else ())
+    assert found.exit_code == bool(detail)
+
+
+def test_labels_that_are_none_are_held_against_metadata_too(bundle: Path) -> None:
+    linear.put(bundle, 0, telling(bundle))
+    (bundle / "labels.json").write_text("5")
+    found = verify(linear.seal(bundle))
+    details = {check.name: check.details for check in found.checks if check.state == "fail"}
+    reason = "labels.json: found no list of texts: Input should be a valid array"
+    assert details == {"manifest": (reason,), "model.onnx": (f"its metadata: {reason}",)}
+
+
+def test_tflite_metadata_without_tensors_are_told(bundle: Path) -> None:
+    file = TfliteFile((bundle / "model.tflite").read_bytes())
+    empty = encode(metadata_schema.SCHEMA, "ModelMetadata", {"subgraph_metadata": [{}]}, metadata_schema.IDENTIFIER)
+    file.attach(metadata_schema.BUFFER, empty)
+    assert failed(linear.put(bundle, 1, file.packed())).details[-1] == "its metadata: found no input or no output"
+
+
+def test_a_tflite_file_without_operators_is_told(bundle: Path) -> None:
+    file = TfliteFile((bundle / "model.tflite").read_bytes())
+    file.subgraph.operators = []
+    (detail,) = failed(linear.put(bundle, 1, file.packed())).details
+    assert detail.endswith("found a file that is not a TFLite model: it has no operators")
+
+
+def test_a_golden_output_that_is_no_number_is_no_answer(bundle: Path) -> None:
+    path = bundle / "golden/tensors/003-scores.bin"
+    path.write_bytes(np.full(3, np.nan, np.float32).tobytes())
+    found = verify(linear.seal(bundle))
+    details = [check.details[0] for check in found.checks if check.state == "fail"]
+    assert details == ["vector 3, output 'scores': nan off, at most 0.0001 is allowed"] * 2
+
+
+def test_a_golden_vector_of_nothing_is_none(bundle: Path) -> None:
+    for end, shape in (("inputs", [0, 4]), ("outputs", [0, 3])):
+        for file in ("model.onnx", "model.tflite"):
+            linear.change(bundle, "golden/golden.json", "items", 0, "models", file, end, 0, "shape", to=shape)
+    for name in ("x", "scores"):
+        (bundle / f"golden/tensors/000-{name}.bin").write_bytes(b"")
+    found = failed(linear.seal(bundle))
+    assert found.details[0] == "vector 0: model.onnx, input 'x': found the shape [0, 4], which holds nothing"
 
 
 def test_a_manifest_that_claims_more_than_is_needed_passes(bundle: Path) -> None:
@@ -243,8 +339,10 @@ def test_parts_that_do_not_fit_each_other_fail(bundle: Path, place: str, keys: A
     ("labels", "message"),
     [
         ('["a"]', "labels.json: found 1 labels, and model.onnx gives 3 numbers"),
-        ("[1, 2, 3]", "labels.json: found something else than a list of texts"),
-        ("a,b,c", "labels.json: found no JSON"),
+        ("[1, 2, 3]", "labels.json: found no list of texts: Input should be a valid string"),
+        ("a,b,c", "labels.json: found no list of texts: Invalid JSON: expected value at line 1 column 1"),
+        ("5", "labels.json: found no list of texts: Input should be a valid array"),
+        ("[" * 100_000, "labels.json: found no list of texts: Invalid JSON: recursion limit exceeded"),
     ],
 )
 def test_labels_that_do_not_fit_fail(bundle: Path, labels: str, message: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop import Built, Ran
+from workshop import FRAMEWORKS, Built, Ran, imported
 
 from edgekd import device
 from edgekd.limits import METRICS
@@ -48,6 +48,14 @@ def test_nothing_changed_gives_the_same_checks(run: Path, built: Built) -> None:
     assert (ran.code, json.loads(ran.out)["verdict"]) == (built.report["exit_code"], built.report["verdict"])
     key = lambda row: (row["artifact"], row["limit"])  # noqa: E731
     assert sorted(json.loads(ran.out)["checks"], key=key) == sorted(built.report["checks"], key=key)
+
+
+@pytest.mark.parametrize("more", [(), ("--device", "raspberrypi4"), ("--limit", "latency_p95<=1s", "--json")])
+def test_no_framework_is_imported(more: tuple[str, ...], run: Path, tmp_path: Path) -> None:
+    code, found = imported(tmp_path, "check", str(run), *more)
+    assert code in (0, 1, 4)
+    assert "edgekd.rejudge" in found
+    assert FRAMEWORKS.isdisjoint(found)
 
 
 def test_another_limit_is_judged_on_what_was_measured(run: Path, built: Built) -> None:

@@ -8,8 +8,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import encoders
+import linear
 import pytest
-from workshop import Workshop
+from workshop import FRAMEWORKS, Workshop, imported
 
 from edgekd import cli
 from edgekd.objectives import OBJECTIVES
@@ -306,10 +308,27 @@ def test_heavy_packages_are_not_imported(arguments: list[str], tmp_path: Path) -
     heavy = {"torch", "onnx", "onnxruntime", "ai_edge_litert", "litert_torch", "tensorflow", "safetensors"}
     if arguments == ["--help"]:
         heavy |= {"numpy", "pydantic", "rich"}
-    script = (
-        "import sys; from edgekd.cli import run; code = run(sys.argv[1:]); print('|', *sys.modules); sys.exit(code)"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert heavy.isdisjoint(ran.stdout.rpartition("|")[2].split())
+    code, found = imported(tmp_path, *arguments)
+    assert code == 0
+    assert heavy.isdisjoint(found)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["verify", "bundle"],
+        ["verify", "bundle", "--json"],
+        ["verify", "--help"],
+        ["check", "--help"],
+        ["devices", "show", "host"],
+        ["devices", "new", "mine", "--from", "host"],
+        ["plan", "texts.toml", "--device", "pixel8"],
+    ],
+    ids=" ".join,
+)
+def test_what_reads_files_that_are_there_needs_no_framework(arguments: list[str], tmp_path: Path) -> None:
+    linear.write_bundle(tmp_path / "bundle")
+    (encoders.furnish(tmp_path) / "texts.toml").write_text(encoders.PIPELINE, encoding="utf-8")
+    code, found = imported(tmp_path, *arguments)
+    assert code == 0
+    assert FRAMEWORKS.isdisjoint(found)

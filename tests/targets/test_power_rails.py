@@ -15,8 +15,9 @@ from perfetto.protos.perfetto.trace import perfetto_trace_pb2
 
 from edgekd import targets
 from edgekd.profile.measurement import Measurement, Provenance
+from edgekd.reach import EnergySource
 from edgekd.targets import power_rails, remote_energy
-from edgekd.targets.connection import words
+from edgekd.targets.connection import LostError, words
 from edgekd.targets.local import Local
 
 NONE = Measurement(artifact="mine", metric="energy", unit="J", provenance=Provenance.ON_DEVICE, unavailable="not yet")
@@ -75,6 +76,34 @@ def test_rails_tell_the_energy_above_rest(here: Local, tmp_path: Path) -> None:
     assert float(conditions["readings_per_second"]) > 0
     assert float(conditions["integrated_seconds"]) > 0.5
     assert float(conditions["standard_error_j"]) >= 0
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that is waited for is short, but for the inferences themselves."""
+    monkeypatch.setattr(remote_energy, "ANSWER_S", 1.5)
+    monkeypatch.setattr(remote_energy, "MIN_S", 0.01)
+    monkeypatch.setattr(remote_energy, "REST_S", 0.1)
+    monkeypatch.setattr(remote_energy, "PAUSE_S", 0.01)
+    monkeypatch.setattr(remote_energy, "LEAST_READINGS", 2)
+
+
+def test_a_slow_model_is_waited_for(here: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its run for energy takes as long as its inferences do, however long that is."""
+    impatient(monkeypatch)
+    source = EnergySource(command=("echo", "5"), unit="W")
+    with pytest.raises(LostError):
+        remote_energy.measure(here, "sleep 4", source, NONE, 0.001)
+    assert "power_running_w" in remote_energy.measure(here, "sleep 4", source, NONE, 1.0).conditions
+
+
+def test_a_slow_models_rails_are_waited_for(here: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient(monkeypatch)
+    monkeypatch.setattr(remote_energy, "REST_S", 1.0)
+    standin(tmp_path / "tools" / "perfetto", "perfetto")
+    with pytest.raises(LostError):
+        power_rails.measure(here, "sleep 4", NONE, 0.001)
+    found = power_rails.measure(here, "sleep 4", NONE, 1.0)
+    assert found.values or "power_running_w" in found.conditions
 
 
 @pytest.mark.parametrize(

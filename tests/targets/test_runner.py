@@ -100,6 +100,42 @@ def test_what_cannot_be_loaded_or_run_is_refused_with_the_runtimes_words(built: 
     assert not samples
 
 
+FAILING = """
+#include <stddef.h>
+static const void *api[128];
+static int runs;
+static const char *message(const void *status) { (void)status; return "no memory is left"; }
+static void *fine(void) { return NULL; }
+static void *run(void) { return ++runs > 3 ? "failed" : NULL; }
+static const void **get_api(unsigned version) {
+  (void)version;
+  for (int place = 0; place < 128; place++) api[place] = (const void *)fine;
+  api[2] = (const void *)message;
+  api[9] = (const void *)run;
+  return api;
+}
+static const char *version(void) { return "0"; }
+static const struct { const void **(*get_api)(unsigned); const char *(*version)(void); } base = {get_api, version};
+const void *OrtGetApiBase(void) { return &base; }
+"""
+
+
+@pytest.mark.system
+def test_a_model_that_fails_after_its_first_runs_is_refused_in_one_answer(built: Path, tmp_path: Path) -> None:
+    """What was written of the answer by then is not mixed into the reason."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (tmp_path / "failing.c").write_text(FAILING)
+    library = own / "libonnxruntime.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "failing.c"], check=True)
+    shutil.copy(built / "runner", own)
+    (own / "inputs.txt").touch()
+    ran = subprocess.run(["sh", "-c", CRunner(own, "x86_64").command(SHORT)], cwd=own, capture_output=True, check=True)
+    assert ran.stdout == b""
+    answer = json.loads((own / "answer.json").read_text())
+    assert answer == {"refused": "model.onnx: onnxruntime cannot run it: no memory is left"}
+
+
 @pytest.mark.system
 def test_the_arm64_build_runs_in_an_emulator(tmp_path: Path) -> None:
     """It carries its own loader and libraries: nothing of an Arm system is here."""
