@@ -87,6 +87,12 @@ class OwnProgram:
         return self._runner.runtime
 
     @property
+    def text(self) -> str:
+        """Which one it is, for a person."""
+        where = "" if self._program.origin == "[reach]" else f", out of {self._program.path}"
+        return f"{self.conditions()['runner']}{where}"
+
+    @property
     def shortcomings(self) -> Iterator[Ability]:
         """What can't be judged by it."""
         if self._runner.name == BenchmarkModel.name:
@@ -123,7 +129,12 @@ class OwnProgram:
 
     def conditions(self) -> Mapping[str, str]:
         """What ran, and how far it can be trusted."""
-        return {"runner": f"{self._runner.name} of the user's, {self.digest}", "runner_note": UNTRIED}
+        return {
+            "runner": f"{self._runner.name} of the user's, {self.digest}",
+            "runner_digest": self.digest,
+            "runner_from": self._program.origin,
+            "runner_note": UNTRIED,
+        }
 
     def command(self, plan: Plan) -> str:
         """The timed run."""
@@ -155,6 +166,10 @@ class OwnProgram:
         """The libraries that were copied with it lie beside it."""
         return words(["env", "LD_LIBRARY_PATH=.", "ORT_DISABLE_TELEMETRY=1", f"./{NAME}", *arguments])
 
+    def forget(self) -> None:
+        """Have it copied again, the next time it is needed."""
+        self._found = None
+
     def recognise(self, room: Room) -> None:
         """Copy it there and ask it, the first time."""
         if self._found is not None:
@@ -171,6 +186,11 @@ class OwnProgram:
                 f"{self._program.path}: found a program that says to --help:\n{last_lines(ended.text + ended.noise)}\n"
                 f"expected the help of one of {', '.join(RUNNERS)}",
                 "see whether it starts on the device; others can't be read",
+            )
+        if self._program.called not in ("", name):
+            raise BadInputError(
+                f"{self._program.path}: found a program that is {name} by its help, expected {self._program.called}",
+                f"put {self._program.called} there, or name this one in the device file: runner = '…' in [reach]",
             )
         runner = RUNNERS[name]()
         self.accelerators = tuple(each for each in runner.takes if runner.has(each, ended.text))
