@@ -61,8 +61,6 @@ class Reach(Frozen):
 
     @model_validator(mode="after")
     def _asked_of_somebody(self) -> Reach:
-        if self.accelerator != "cpu" and self.runner is None:
-            raise ValueError("expected a runner for the accelerator: TFLite's benchmark_model or onnxruntime_perf_test")
         if self.accelerator != "cpu" and self.target in ("browser", "predicted"):
             raise ValueError("expected the target adb, ssh or host for an accelerator")
         return self

@@ -77,6 +77,20 @@ def test_enough_runs_in_name_only_decide_nothing() -> None:
     assert found.verdict is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("shape", ["slowly", "at once"])
+def test_a_drift_of_5_percent_decides_no_limit_within_it(shape: str) -> None:
+    """Below the drift at which a session is unstable, but its runs follow each other alike, and count as few."""
+    undecided = 0
+    grown = np.arange(1024) / 1024 if shape == "slowly" else np.arange(1024) >= 512
+    for seed in range(40):
+        noise = np.exp(0.01 * np.random.default_rng(seed).standard_normal(1024))
+        session = measured((0.010 * noise * (1 + 0.05 * grown)).tolist())
+        within = [check(f"latency_p50<={limit}ms", session).verdict for limit in (10.1, 10.25, 10.4)]
+        undecided += within == [Verdict.INCONCLUSIVE] * 3
+        assert check("latency_p95<=10.4ms", session).verdict is not Verdict.PASS
+    assert undecided >= 38
+
+
 def test_an_unstable_session_decides_nothing() -> None:
     drifting = steady(512) + steady(512, 0.0125)
     found = check("latency_p50<=12ms", measured(drifting))

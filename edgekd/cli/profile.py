@@ -71,10 +71,11 @@ def _asked(device: Device, accelerator: str | None) -> Device:
 
     if accelerator is None:
         return device
-    if device.reach is None or device.reach.runner is None:
+    if device.reach is None or device.reach.target not in ("adb", "ssh", "host"):
         raise BadInputError(
             f"found --accelerator with {device.name}, expected a device that is measured by a runner of yours",
-            "give the device file a [reach] table with a runner: benchmark_model, or onnxruntime_perf_test",
+            "give the device file a [reach] table with target = 'adb', and a runner there or in the cache of runners: "
+            "benchmark_model, or onnxruntime_perf_test",
         )
     return device.model_copy(update={"reach": device.reach.model_copy(update={"accelerator": accelerator})})
 

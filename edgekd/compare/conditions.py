@@ -12,6 +12,7 @@ STATE = frozenset(
         *("battery_percent", "file_size_bytes", "basis", "power_basis", "operators_never_seen", "nearest_reference"),
         *("energy_with_rest_j", "power_at_rest_w", "power_running_w", "standard_error_j", "rails_that_draw_most"),
         *("readings", "readings_per_second", "integrated_seconds", "left_by_earlier_sessions", "operators_on_cpu"),
+        *("runner_from", "share_of_time_in_runs"),
         *(f"runs_{name}_us" for name in ("first", "min", "max", "avg", "std", "p5", "median", "p95")),
         "runs_count",
     }

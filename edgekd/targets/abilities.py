@@ -9,11 +9,14 @@ from shlex import quote
 from edgekd.device import Device
 from edgekd.errors import EdgekdError
 from edgekd.reach import EnergySource
+from edgekd.targets import cached_runners
 from edgekd.targets.base import Ability
+from edgekd.targets.benchmarks import Benchmarks
 from edgekd.targets.connection import Connection, words
+from edgekd.targets.own_runners import UNTRIED
 from edgekd.targets.own_session import OwnProgram, Room
 from edgekd.targets.place import Place
-from edgekd.targets.runners import CRunner, folder_for
+from edgekd.targets.runners import ours
 
 PACKAGES: Mapping[str, tuple[str, str]] = {
     "onnxruntime": ("onnxruntime", ".onnx files"),
@@ -21,25 +24,45 @@ PACKAGES: Mapping[str, tuple[str, str]] = {
 }
 
 
-def of_runners(device: Device, place: Place, own: OwnProgram | None, room: Room) -> Iterator[Ability]:
+def of_runners(device: Device, place: Place, own: Benchmarks, room: Room) -> Iterator[Ability]:
     """By what files of each format are run there, whether single runs are told, and on what they can run."""
-    said = ""
-    if own is not None:
-        try:
-            own.recognise(room)
-        except EdgekdError as error:
-            said = f"{error.message}; {error.hint}"
+    asked: list[OwnProgram] = []
+    refused = False
     for runtime in device.runtimes:
-        yield said_no(runtime, said) if said else _of_runtime(runtime, device, place, own)
-    if own is None:
+        try:
+            benchmark = own.of(runtime, otherwise=runs_itself(runtime, device, place))
+            if benchmark is not None:
+                own.ready(benchmark, room)
+        except EdgekdError as error:
+            refused = True
+            yield said_no(runtime, f"{error.message}; {error.hint}")
+            continue
+        asked += [] if benchmark is None or benchmark in asked else [benchmark]
+        yield _of_runtime(runtime, device, place, benchmark)
+    if not asked and not refused:
         yield Ability(
-            "accelerator", works=False, text="the CPU alone; others need a benchmark of yours as runner in [reach]"
+            "accelerator",
+            works=False,
+            text="the CPU alone; others need a benchmark of yours as runner in [reach], or in "
+            f"{cached_runners.place(place.machine)}",
         )
-    elif not said:
+    for each in asked:
         yield Ability(
-            "accelerator", works=True, text=f"{own.accelerator} is asked for, of cpu, {', '.join(own.accelerators)}"
+            "accelerator", works=True, text=f"{each.accelerator} is asked for, of cpu, {', '.join(each.accelerators)}"
         )
-        yield from own.shortcomings
+        yield from each.shortcomings
+
+
+def runs_itself(runtime: str, device: Device, place: Place) -> bool:
+    """Whether the device's Python has a runtime, or edgekd's own runner is there for it.
+
+    Raises:
+        BadInputError: the runner is for another machine.
+
+    """
+    if {PACKAGES[runtime][0], "numpy"} <= place.python.keys():
+        return True
+    return runtime == "onnxruntime" and ours(device, place.machine) is not None
 
 
 def said_no(runtime: str, reason: str) -> Ability:
@@ -62,17 +85,13 @@ def of_source(connection: Connection, source: EnergySource | None, why: str) -> 
 def _of_runtime(runtime: str, device: Device, place: Place, own: OwnProgram | None) -> Ability:
     package, files = PACKAGES[runtime]
     if own is not None and own.runtime == runtime:
-        return Ability(files, works=True, text=f"by {own.conditions()['runner']}; {own.conditions()['runner_note']}")
+        return Ability(files, works=True, text=f"by {own.text}; {UNTRIED}")
     if {package, "numpy"} <= place.python.keys():
         return Ability(files, works=True, text=f"by its Python, {package} {place.python[package]}")
-    if runtime == "onnxruntime":
-        try:
-            folder = folder_for(device, place.machine)
-            if folder is not None:
-                CRunner(folder, place.machine)
-                return Ability(files, works=True, text=f"by edgekd's own runner in {folder}")
-        except EdgekdError as error:
-            return Ability(files, works=False, text=f"{error.message}; {error.hint}")
+    found = ours(device, place.machine) if runtime == "onnxruntime" else None
+    if found is not None:
+        return Ability(files, works=True, text=f"by {found.text}")
     there = f"there: pip install {package} numpy"
     here = "make runner-arm64" if runtime == "onnxruntime" else "runner = 'benchmark_model' in [reach]"
-    return Ability(files, works=False, text=f"nothing runs them; {there}; or here: {here}")
+    kept = f"{cached_runners.BENCHMARKS[runtime]} in {cached_runners.place(place.machine)}"
+    return Ability(files, works=False, text=f"nothing runs them; {there}; or here: {here}, or {kept}")

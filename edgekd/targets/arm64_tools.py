@@ -23,6 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edgekd.errors import StageError
+from edgekd.user_cache import user_cache
 
 SUITE, PYTHON = "trixie", "3.13"
 MIRROR = "http://deb.debian.org/debian"
@@ -75,8 +76,7 @@ def ready() -> Tools:
 
 def cache() -> Path:
     """Where they are kept: $XDG_CACHE_HOME/edgekd/arm64, by default below ~/.cache."""
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "edgekd" / "arm64"
+    return user_cache("arm64")
 
 
 def _check_machine() -> None:

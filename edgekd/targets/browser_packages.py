@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from edgekd.device import Device
 from edgekd.errors import BadInputError, StageError
 from edgekd.targets.browser_server import PAGE
+from edgekd.user_cache import user_cache
 
 LISTS = ("package.json", "package-lock.json")
 
@@ -69,9 +69,8 @@ def version(folder: Path, package: str) -> str:
 
 def kept() -> Path:
     """Where ``set_up`` puts them: below $XDG_CACHE_HOME/edgekd, by default ~/.cache/edgekd; a folder for each list."""
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     digest = hashlib.sha256((PAGE / "package-lock.json").read_bytes()).hexdigest()[:12]
-    return Path(root) / "edgekd" / "browser" / digest / "node_modules"
+    return user_cache("browser", digest, "node_modules")
 
 
 def set_up() -> Path:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
+from edgekd.errors import BadInputError, StageError
 from edgekd.profile import child
 from edgekd.profile.rules import Plan
 from edgekd.targets import accelerators
@@ -24,6 +25,7 @@ from edgekd.targets.runners import first_rows
 
 LOOK_RUNS = 10
 MOST_S = 36_000.0  # benchmark_model ends by itself after 150 s otherwise, however few runs there were
+MOST_RUNS = 2_000_000  # that a file of results may hold: some 80 MB to be copied
 UNTRIED = "read by its documented format; edgekd was never tried with the program itself"
 
 
@@ -60,6 +62,10 @@ class OwnRunner(Protocol):
         """Whether it was built with an accelerator, as far as its help tells."""
 
     @property
+    def sustains(self) -> bool:
+        """Whether it tells single runs, by which a speed is known to be steady."""
+
+    @property
     def prepared(self) -> str:
         """A script that puts its files into their places there, and removes those of a model before."""
 
@@ -73,7 +79,12 @@ class OwnRunner(Protocol):
         """Arguments of the timed run, of a model of which one run takes ``run_s``."""
 
     def read(self, look: str, timed: str, results: str, accelerator: str) -> Reading:
-        """What both runs printed, and the file of results."""
+        """What both runs printed, and the file of results.
+
+        Raises:
+            StageError: the file ends before the runs that were asked for.
+
+        """
 
     def run_seconds(self, look: str) -> float | None:
         """How long one run takes, by the short run."""
@@ -83,7 +94,7 @@ class BenchmarkModel:
     """TFLite's benchmark_model. It prints a summary, and no single runs, whatever it is asked for."""
 
     name, runtime, takes = "benchmark_model", "tflite", tuple(accelerators.DELEGATES)
-    prepared = ":"
+    prepared, sustains = ":", False
     no_runs = "benchmark_model prints a summary and no single runs, from which no percentile can be bounded"
 
     def __init__(self) -> None:
@@ -160,6 +171,10 @@ class PerfTest:
 
     name, runtime, takes = "onnxruntime_perf_test", "onnxruntime", tuple(accelerators.PROVIDERS)
     prepared = "rm -rf test_data_set_0 *.csv; mkdir test_data_set_0 && mv input_*.pb test_data_set_0"
+    sustains = True
+
+    def __init__(self) -> None:
+        self._least_runs, self._least_s = 0, 0.0  # asked for last
 
     def has(self, accelerator: str, said: str) -> bool:
         """Its help lists all that there are, built in or not."""
@@ -178,25 +193,50 @@ class PerfTest:
 
     def look(self, plan: Plan, accelerator: str) -> list[str]:
         """With the verbose log, which would slow down the timed run."""
-        return [*self._arguments(plan, accelerator, LOOK_RUNS), "-v", "model.onnx", "look.csv"]
+        return [*self._arguments(plan, accelerator, "times", "-r", str(LOOK_RUNS)), "-v", "model.onnx", "look.csv"]
 
     def timed(self, plan: Plan, accelerator: str, run_s: float) -> list[str]:
-        """By a number of runs, for it ends by one or by the time: as many as fill both, and warm-up on top."""
-        warm = max(2 * child.WARMUP_WINDOW, math.ceil(child.WARMUP_MIN_S / run_s)) * 2
-        runs = max(plan.min_runs, math.ceil(1.1 * plan.min_seconds / run_s)) + warm
-        return [*self._arguments(plan, accelerator, runs), "model.onnx", "results.csv"]
+        """By the time where that decides, else by a number of runs, for it ends by one of them; with warm-up on top.
 
-    def _arguments(self, plan: Plan, accelerator: str, runs: int) -> list[str]:
+        The short run is slower than what follows: a number of runs that it suggests can last half as long as planned.
+
+        Raises:
+            BadInputError: more runs would be noted in a file than should be copied from a device.
+
+        """
+        if plan.sustained or 2 * plan.min_runs * run_s < plan.min_seconds:
+            seconds = math.ceil(max(plan.min_seconds, plan.min_runs * run_s) * 1.1 + 2 * child.WARMUP_MIN_S)
+            if plan.sustained and seconds / run_s > MOST_RUNS:
+                raise BadInputError(
+                    f"found --sustained with {self.name}, which notes each run in a file, and a model of which "
+                    f"{seconds / run_s:,.0f} runs take {seconds} s, expected at most {MOST_RUNS:,} runs",
+                    "measure it by the device's Python or edgekd's own runner",
+                )
+            self._least_runs, self._least_s = 1, float(seconds)
+            return [*self._arguments(plan, accelerator, "duration", "-t", str(seconds)), "model.onnx", "results.csv"]
+        warm = max(2 * child.WARMUP_WINDOW, math.ceil(child.WARMUP_MIN_S / run_s)) * 2
+        runs = max(plan.min_runs, math.ceil(1.5 * plan.min_seconds / run_s)) + warm
+        self._least_runs, self._least_s = runs, 0.0
+        return [*self._arguments(plan, accelerator, "times", "-r", str(runs)), "model.onnx", "results.csv"]
+
+    def _arguments(self, plan: Plan, accelerator: str, *mode: str) -> list[str]:
         backend = ["-i", "backend_type|htp"] if accelerator == "qnn" else []
-        return ["-m", "times", "-r", str(runs), "-e", accelerator, *backend, "-x", str(plan.threads), "-y", "1"]
+        return ["-m", *mode, "-e", accelerator, *backend, "-x", str(plan.threads), "-y", "1"]
 
     def read(self, look: str, timed: str, results: str, accelerator: str) -> Reading:
         """A line of results is: model, seconds, peak of memory in bytes, processor's load, number."""
         lines = re.findall(r"^.*,([\d.e+-]+),(\d+),-?\d+,\d+$", results, re.MULTILINE)
+        runs_s = tuple(float(seconds) for seconds, _ in lines)
+        if lines and (len(lines) < self._least_runs or sum(runs_s) < 0.99 * self._least_s):
+            raise StageError(
+                f"{self.name} noted {len(lines):,} runs of {sum(runs_s):.3g} s, expected "
+                f"{f'{self._least_s:g} s' if self._least_s else f'{self._least_runs:,} runs'}",
+                "see whether there was room for the file of its results on the device: df -h there",
+            )
         first = _figure(r"First inference time cost: ([\d.e+-]+) ms", timed)
         return Reading(
             accelerators.by_onnxruntime(accelerator, look),
-            runs_s=tuple(float(seconds) for seconds, _ in lines),
+            runs_s=runs_s,
             no_runs="" if lines else "onnxruntime_perf_test left no file of single runs",
             load_s=_figure(r"Session creation time cost: ([\d.e+-]+) s", timed),
             first_s=None if first is None else first / 1e3,
@@ -213,23 +253,6 @@ RUNNERS: Mapping[str, type[BenchmarkModel | PerfTest]] = {
     "benchmark_model": BenchmarkModel,
     "onnxruntime_perf_test": PerfTest,
 }
-
-
-def warmed_up(runs_s: Sequence[float]) -> tuple[int, bool]:
-    """How many of the first runs were warm-up, by the rule of ``child.warm_up``, and whether it came to an end.
-
-    >>> warmed_up([0.1] * 20)
-    (16, True)
-    """
-    elapsed_s = 0.0
-    for count, run_s in enumerate(runs_s, 1):
-        elapsed_s += run_s
-        enough = count >= 2 * child.WARMUP_WINDOW and elapsed_s >= child.WARMUP_MIN_S
-        if enough and child.settled(runs_s[count - 2 * child.WARMUP_WINDOW : count]):
-            return count, True
-        if elapsed_s >= child.WARMUP_MAX_S and count >= 2 * child.WARMUP_WINDOW:
-            return count, False
-    return 0, False
 
 
 def _summary(statistics: Mapping[str, str]) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from statistics import fmean
@@ -16,9 +16,10 @@ from edgekd.profile.rules import Plan
 from edgekd.targets import accelerators
 from edgekd.targets.base import Ability, Subject
 from edgekd.targets.connection import Connection, LostError, last_lines, words
-from edgekd.targets.own_runners import RUNNERS, UNTRIED, BenchmarkModel, OwnRunner, Reading, warmed_up
+from edgekd.targets.own_runners import RUNNERS, UNTRIED, BenchmarkModel, OwnRunner, Reading
 from edgekd.targets.programs import NAME, Program, recognised
 from edgekd.targets.scripts import in_folder
+from edgekd.targets.told_runs import steady_runs, warmed_up
 
 HANG_S = 300.0  # beyond three times what a run should take
 HELP_S = 30.0
@@ -32,6 +33,8 @@ class Found:
 
     runner: OwnRunner
     reading: Reading
+    sustained: bool
+    lasted_s: float  # the timed start, with all that the program did beside its runs
 
     @property
     def run_s(self) -> float | None:
@@ -42,11 +45,11 @@ class Found:
         """What it told, and of the rest why there is none."""
         read = self.reading
         told = {**origin.conditions, **read.assignment.conditions(), **read.summary}
-        origin = answers.Origin(origin.artifact, origin.size_bytes, origin.provenance, told)
+        origin = replace(origin, conditions=told)
         silent = f"{self.runner.name} doesn't tell it"
         mean = [] if read.runs_s else [answers.single(origin, "mean_latency", "s", read.mean_s, silent)]
         return (
-            self._latency(origin),
+            *self._latency(origin),
             *mean,
             answers.single(origin, "load_time", "s", read.load_s, silent),
             answers.single(origin, "first_inference", "s", read.first_s, silent),
@@ -58,12 +61,20 @@ class Found:
         """None yet: no benchmark tells it."""
         return answers.single(origin, "energy", "J", None, f"{self.runner.name} doesn't tell it")
 
-    def _latency(self, origin: answers.Origin) -> Measurement:
+    def _latency(self, origin: answers.Origin) -> Iterator[Measurement]:
         runs = self.reading.runs_s
         if not runs:
-            return answers.single(origin, "latency", "s", None, self.reading.no_runs)
+            yield answers.single(origin, "latency", "s", None, self.reading.no_runs)
+            return
         warm, settled = warmed_up(runs)
-        return answers.latency(runs[warm:], origin, runs[:warm], warmup_settled="yes" if settled else "no")
+        # One start: what isn't runs is loading, and what the program does between them. It says how far a device cools.
+        if self.sustained:
+            share = {"share_of_time_in_runs": f"{sum(runs) / self.lasted_s:.3f}"}
+            origin = replace(origin, conditions={**origin.conditions, **share})
+        yield answers.latency(runs[warm:], origin, runs[:warm], warmup_settled="yes" if settled else "no")
+        steady = steady_runs(runs[warm:]) if self.sustained else 0
+        if steady:
+            yield answers.latency(runs[-steady:], origin, metric="sustained_latency")
 
 
 class OwnProgram:
@@ -85,6 +96,12 @@ class OwnProgram:
     def runtime(self) -> str:
         """What it runs files with, once it is recognised."""
         return self._runner.runtime
+
+    @property
+    def text(self) -> str:
+        """Which one it is, for a person."""
+        where = "" if self._program.origin == "[reach]" else f", out of {self._program.path}"
+        return f"{self.conditions()['runner']}{where}"
 
     @property
     def shortcomings(self) -> Iterator[Ability]:
@@ -114,16 +131,21 @@ class OwnProgram:
 
     def files(self, subject: Subject, plan: Plan, staging: Path) -> dict[str, Path]:
         """The model and its inputs."""
-        if plan.sustained:
+        if plan.sustained and not self._runner.sustains:
             raise BadInputError(
-                f"found --sustained with {self._runner.name}, expected a runner that tells each run while it runs",
+                f"found --sustained with {self._runner.name}, expected a runner that tells each run",
                 "measure without it, or by the device's Python or edgekd's own runner",
             )
         return self._runner.files(subject, staging)
 
     def conditions(self) -> Mapping[str, str]:
         """What ran, and how far it can be trusted."""
-        return {"runner": f"{self._runner.name} of the user's, {self.digest}", "runner_note": UNTRIED}
+        return {
+            "runner": f"{self._runner.name} of the user's, {self.digest}",
+            "runner_digest": self.digest,
+            "runner_from": self._program.origin,
+            "runner_note": UNTRIED,
+        }
 
     def command(self, plan: Plan) -> str:
         """The timed run."""
@@ -147,13 +169,23 @@ class OwnProgram:
             )
         self._run_s = max(run_s, SHORTEST_S)
         expected_s = max(plan.min_seconds, plan.min_runs * run_s)
+        began = time.monotonic()
         timed = self._run(self.command(plan), plan, HANG_S + 3 * expected_s)
+        lasted_s = time.monotonic() - began
         results = self._connection.run(f"cat {quote(self._connection.folder)}/results.csv 2>/dev/null; :").text
-        return Found(self._runner, self._runner.read(look, timed, results, self.accelerator))
+        try:
+            reading = self._runner.read(look, timed, results, self.accelerator)
+        except StageError as error:
+            raise StageError(f"{self._connection.name}: {error.message}", error.hint) from None
+        return Found(self._runner, reading, plan.sustained, lasted_s)
 
     def _words(self, arguments: list[str]) -> str:
         """The libraries that were copied with it lie beside it."""
         return words(["env", "LD_LIBRARY_PATH=.", "ORT_DISABLE_TELEMETRY=1", f"./{NAME}", *arguments])
+
+    def forget(self) -> None:
+        """Have it copied again, the next time it is needed."""
+        self._found = None
 
     def recognise(self, room: Room) -> None:
         """Copy it there and ask it, the first time."""
@@ -171,6 +203,11 @@ class OwnProgram:
                 f"{self._program.path}: found a program that says to --help:\n{last_lines(ended.text + ended.noise)}\n"
                 f"expected the help of one of {', '.join(RUNNERS)}",
                 "see whether it starts on the device; others can't be read",
+            )
+        if self._program.called not in ("", name):
+            raise BadInputError(
+                f"{self._program.path}: found a program that is {name} by its help, expected {self._program.called}",
+                f"put {self._program.called} there, or name this one in the device file: runner = '…' in [reach]",
             )
         runner = RUNNERS[name]()
         self.accelerators = tuple(each for each in runner.takes if runner.has(each, ended.text))

@@ -27,6 +27,8 @@ class Program:
 
     path: Path
     beside: tuple[Path, ...] = ()
+    origin: str = "[reach]"
+    called: str = ""  # what it must be by its own words; any that can be read unless given
 
     def files(self) -> dict[str, Path]:
         """What is copied, by its name on the device."""
@@ -48,7 +50,7 @@ class Program:
         if built_for != machine:
             raise BadInputError(
                 f"{self.path}: found a program for {built_for}, expected one for the device's {machine}",
-                "name the one that was built for it: runner = '…' in [reach]",
+                "put the one that was built for it in its place, or name it: runner = '…' in [reach]",
             )
 
 
@@ -71,9 +73,7 @@ def named(device: Device) -> Program | None:
         )
     if (path / "runner").is_file():
         return None
-    files = sorted(each for each in path.iterdir() if each.is_file())
-    libraries = tuple(each for each in files if ".so" in each.suffixes)
-    programs = [each for each in files if each not in libraries]
+    libraries, programs = libraries_and_programs(path)
     if len(programs) != 1:
         raise BadInputError(
             f"{device.path}: found the runner {str(path)!r} in [reach] with {len(programs)} programs, expected a "
@@ -81,6 +81,13 @@ def named(device: Device) -> Program | None:
             "make edgekd's own: make runner-arm64; or name the program itself",
         )
     return Program(programs[0], libraries)
+
+
+def libraries_and_programs(folder: Path) -> tuple[tuple[Path, ...], list[Path]]:
+    """The files of a folder, apart: by their names, for a program may be a script."""
+    files = sorted(each for each in folder.iterdir() if each.is_file())
+    libraries = tuple(each for each in files if ".so" in each.suffixes)
+    return libraries, [each for each in files if each not in libraries]
 
 
 def runner_path(device: Device) -> Path:

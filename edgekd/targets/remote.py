@@ -27,13 +27,13 @@ from edgekd.profile.measurement import Measurement, Provenance
 from edgekd.profile.rules import Plan
 from edgekd.reach import EnergySource
 from edgekd.runtimes.asked import external_files
-from edgekd.targets import abilities, place, remote_energy
+from edgekd.targets import abilities, cached_runners, place, remote_energy
 from edgekd.targets.base import Ability, IncompleteError, Session, Subject
+from edgekd.targets.benchmarks import Benchmarks
 from edgekd.targets.connection import Connection, Ended, LostError, last_lines, stop
 from edgekd.targets.host import accepted, refuse_unusable
 from edgekd.targets.own_session import OwnProgram
-from edgekd.targets.programs import named
-from edgekd.targets.runners import CRunner, PythonRunner, Runner, folder_for, for_energy
+from edgekd.targets.runners import PythonRunner, Runner, for_energy, ours
 from edgekd.targets.scripts import in_folder
 
 SAMPLES_S = 300.0  # without a sample and without an end: a runner that hangs
@@ -49,7 +49,7 @@ class RemoteSession(Session):
             connection.open(parent)
             python = device.reach.python if device.reach else None
             self._place = place.look(connection, python, self.fixed)
-            self._own = self._own_program()
+            self._own = Benchmarks(connection, device, self._place.machine)
         except BaseException:
             with suppress(StageError):
                 connection.close()
@@ -59,15 +59,17 @@ class RemoteSession(Session):
     @property
     def identity(self) -> str:
         """The machine with its processor, and the versions that run there."""
-        asked = {} if self._own is None else {"accelerator": self._own.accelerator}
-        facts = {**self._place.facts, **self._place.python, "runner": self._runner_text(), **asked}
+        own = self._own.identity({runtime: self._runs_itself(runtime) for runtime in self._device.runtimes})
+        facts = {**self._place.facts, **self._place.python, **({} if "runner" in own else self._runner_text()), **own}
         return "; ".join(f"{name}: {value}" for name, value in facts.items())
 
-    def _runner_text(self) -> str:
-        if self._own is not None:
-            return self._own.digest
-        folder = folder_for(self._device, self._place.machine)
-        return "none" if folder is None else CRunner(folder, self._place.machine).digest()
+    def _runner_text(self) -> Mapping[str, str]:
+        found = ours(self._device, self._place.machine)
+        return {"runner": "none" if found is None else found.digest()}
+
+    def _runs_itself(self, runtime: str) -> bool:
+        """Whether the device's Python, or our own runner, runs such files."""
+        return abilities.runs_itself(runtime, self._device, self._place)
 
     def close(self) -> None:
         """Have everything removed from the device."""
@@ -107,12 +109,13 @@ class RemoteSession(Session):
     def measure(self, subject: Subject, plan: Plan) -> tuple[Measurement, ...]:
         """Push, run, and read the samples; then, where the device file says from what, energy in a run of its own."""
         refuse_unusable(subject)
-        if self._own is not None and self._own.runs(subject, self._before):
-            return self._measure_own(self._own, subject, plan)
+        benchmark = self._own.chosen(subject, self._before, otherwise=self._runs_itself(subject.runtime))
+        if benchmark is not None:
+            return self._measure_own(benchmark, subject, plan)
         runner = self._runner(subject)
         with TemporaryDirectory(prefix="edgekd-push-") as staging:
             before = self._push({**_beside(subject), **runner.files(subject, plan, Path(staging))})
-        facts = {**self._facts(subject, plan), "runner": runner.name}
+        facts = {**self._facts(subject, plan), **runner.conditions()}
         facts |= {"accelerator_requested": "cpu", "accelerator": "cpu"}  # both runners ask for nothing else
         answer, now, values_s = self._run(runner, plan, self._origin(subject, {**facts, **before}))
         facts |= {**before, **state.after(before, now)}
@@ -160,20 +163,6 @@ class RemoteSession(Session):
             return replace(own, unavailable=why)
         return remote_energy.measure(self._connection, command, source, own, took_s)
 
-    def _own_program(self) -> OwnProgram | None:
-        program = named(self._device)
-        accelerator = self._device.reach.accelerator if self._device.reach else "cpu"
-        if program is not None:
-            program.refuse_for(self._place.machine)
-            return OwnProgram(self._connection, program, accelerator)
-        if accelerator != "cpu":
-            raise BadInputError(
-                f"{self._device.path}: found the accelerator {accelerator!r} in [reach] with edgekd's own runner, "
-                "which runs on the CPU alone",
-                "name TFLite's benchmark_model or onnxruntime_perf_test as runner, or remove accelerator",
-            )
-        return None
-
     def _origin(self, subject: Subject, conditions: Mapping[str, str]) -> answers.Origin:
         return answers.Origin(subject.artifact, subject.path.stat().st_size, Provenance.ON_DEVICE, conditions)
 
@@ -218,19 +207,21 @@ class RemoteSession(Session):
             BadInputError: neither is there, or ours is for another machine.
 
         """
-        package = {"onnxruntime": "onnxruntime", "tflite": "ai-edge-litert"}[subject.runtime]
+        package = abilities.PACKAGES[subject.runtime][0]
+        kept = cached_runners.BENCHMARKS[subject.runtime]
         reach = self._device.reach
         if reach is not None and {package, "numpy"} <= self._place.python.keys():
             return PythonRunner(str(reach.python), subject.runtime)
-        folder = folder_for(self._device, self._place.machine)
-        if folder is None or subject.runtime != "onnxruntime":
-            ours = "" if subject.runtime == "onnxruntime" else "; edgekd's own runner takes .onnx files alone"
+        found = ours(self._device, self._place.machine)
+        if found is None or subject.runtime != "onnxruntime":
+            alone = "" if subject.runtime == "onnxruntime" else "; edgekd's own runner takes .onnx files alone"
             raise BadInputError(
                 f"{self._connection.name}: found neither {package} in its Python nor a runner for "
-                f"{self._place.machine}, expected one of them to run {subject.path.name}{ours}",
-                f"there: pip install {package}; or here: make runner-arm64, and runner = 'FOLDER' in [reach]",
+                f"{self._place.machine}, expected one of them to run {subject.path.name}{alone}",
+                f"there: pip install {package}; or here: make runner-arm64, and runner = 'FOLDER' in [reach]; or put "
+                f"{kept} into {cached_runners.place(self._place.machine)}",
             )
-        return CRunner(folder, self._place.machine)
+        return found
 
     def _before(self, files: Mapping[str, Path]) -> Mapping[str, str]:
         """The state of the processor, of a device that has room for ``files``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from edgekd.device import Device
 from edgekd.errors import BadInputError
 from edgekd.profile import child
 from edgekd.profile.rules import Plan
+from edgekd.targets import cached_runners
 from edgekd.targets.base import Subject
 from edgekd.targets.connection import words
 from edgekd.targets.programs import machine_of, named, runner_path
@@ -36,6 +38,9 @@ class Runner(Protocol):
     def runtime(self) -> str:
         """What it runs files with."""
 
+    def conditions(self) -> Mapping[str, str]:
+        """Which one ran."""
+
     def files(self, subject: Subject, plan: Plan, staging: Path) -> dict[str, Path]:
         """What it needs there, by name; ``staging`` takes files that have to be written first."""
 
@@ -52,6 +57,10 @@ class PythonRunner:
     def __init__(self, python: str, runtime: str) -> None:
         self._python, self.runtime = python, runtime
         self.name = f"Python ({python})"
+
+    def conditions(self) -> Mapping[str, str]:
+        """The versions stand beside it, as facts of the place."""
+        return {"runner": self.name}
 
     @staticmethod
     def probe(python: str) -> str:
@@ -102,14 +111,23 @@ class CRunner:
     runtime = "onnxruntime"
     name = "edgekd's runner"
 
-    def __init__(self, folder: Path, machine: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, machine: str, origin: str = "[reach]") -> None:
+        self._folder, self._origin = folder, origin
         built_for = machine_of(folder / "runner")
         if built_for != machine:
             raise BadInputError(
                 f"{folder}: found a runner for {built_for}, expected one for the device's {machine}",
                 "build the right one: make runner (this machine), make runner-arm64",
             )
+
+    @property
+    def text(self) -> str:
+        """Which one it is, for a person."""
+        return f"edgekd's own runner in {self._folder}, {self.digest()}"
+
+    def conditions(self) -> Mapping[str, str]:
+        """Which one ran, and where it was found."""
+        return {"runner": self.name, "runner_digest": self.digest(), "runner_from": self._origin}
 
     def digest(self) -> str:
         """Of the program and the library, which decide what is measured."""
@@ -159,19 +177,36 @@ class CRunner:
         return self.command(for_energy(plan))
 
 
-def folder_for(device: Device, machine: str) -> Path | None:
-    """The folder with our runner that [reach] names, or the one that was built for such a machine."""
+def ours(device: Device, machine: str) -> CRunner | None:
+    """Our runner: the one that [reach] names, else the one that was built for such a machine, here or in the cache.
+
+    Raises:
+        BadInputError: it is for another machine, or has no library.
+
+    """
+    found = next(_folders(device, machine), None)
+    if found is None:
+        return None
+    folder, origin = found
+    if not (folder / "libonnxruntime.so").is_file():
+        raise BadInputError(
+            f"{device.path}: found the runner {str(folder)!r} of {origin} without 'libonnxruntime.so', expected it "
+            "beside 'runner'",
+            "make one: make runner-arm64",
+        )
+    return CRunner(folder, machine, origin)
+
+
+def _folders(device: Device, machine: str) -> Iterator[tuple[Path, str]]:
+    """Those that are there, the first to be taken first, with what conditions say of where that was."""
     if device.reach is not None and device.reach.runner is not None and named(device) is None:
-        folder = runner_path(device)
-        if not (folder / "libonnxruntime.so").is_file():
-            raise BadInputError(
-                f"{device.path}: found the runner {str(folder)!r} in [reach] without 'libonnxruntime.so', expected it "
-                "beside 'runner'",
-                "make one: make runner-arm64",
-            )
-        return folder
-    places = (BUILT / machine, PACKAGED.parent / BUILT / machine)
-    return next((place for place in places if (place / "runner").is_file()), None)
+        yield runner_path(device), "[reach]"
+    for place in (BUILT / machine, PACKAGED.parent / BUILT / machine):
+        if (place / "runner").is_file():
+            yield place, str(BUILT / machine)
+    kept = cached_runners.ours(machine)
+    if kept is not None and (kept / "runner").is_file():
+        yield kept, cached_runners.origin(kept)
 
 
 def for_energy(plan: Plan) -> Plan:

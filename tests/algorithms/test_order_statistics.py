@@ -209,3 +209,34 @@ def test_stability_forgives_outliers_but_not_too_few_runs() -> None:
     few = stability([1.0] * (MIN_FOR_STABILITY - 1))
     assert not few.stable
     assert few.reasons == ("15 runs, at least 16 show whether it is stable",)
+
+
+def quiet(count: int, seed: int) -> np.ndarray:  # type: ignore[type-arg]
+    """A machine that does nothing else: lognormal noise of 1 %, and one run in a hundred 2 to 20 times as long."""
+    rng = np.random.default_rng(seed)
+    spikes = np.where(rng.random(count) < 0.01, rng.uniform(2, 20, count), 1.0)
+    return np.exp(0.01 * rng.standard_normal(count)) * spikes  # type: ignore[no-any-return]
+
+
+def called_stable(sessions: list[np.ndarray]) -> float:  # type: ignore[type-arg]
+    return float(np.mean([stability(each.tolist()).stable for each in sessions]))
+
+
+@pytest.mark.parametrize("count", [MIN_FOR_STABILITY, 64, 1024, 20_000])
+def test_a_quiet_machine_is_called_stable_however_short_the_session(count: int) -> None:
+    assert called_stable([quiet(count, seed) for seed in range(100)]) >= 0.95
+
+
+@pytest.mark.parametrize("slow", [0.35, 0.5, 0.65])
+def test_two_speeds_in_one_session_are_called_unstable(slow: float) -> None:
+    """As of two kinds of cores, or a core that is shared for some of the time: 0.95 and 1.39."""
+    seeds = range(100)
+    speeds = [np.where(np.random.default_rng(1000 + seed).random(1024) < slow, 1.39, 0.95) for seed in seeds]
+    assert called_stable([quiet(1024, seed) * each for seed, each in zip(seeds, speeds, strict=True)]) <= 0.05
+    changed = np.where(np.arange(1024) < 1024 * slow, 1.39, 0.95)  # once, from the one to the other
+    assert called_stable([quiet(1024, seed) * changed for seed in seeds]) <= 0.05
+
+
+def test_a_step_beyond_the_limit_on_drift_is_called_unstable_in_noise_too() -> None:
+    later = np.where(np.arange(1024) < 512, 1.0, 1.0 + 1.3 * MAX_DRIFT)
+    assert called_stable([quiet(1024, seed) * later for seed in range(100)]) <= 0.05

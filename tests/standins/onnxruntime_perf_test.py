@@ -43,7 +43,15 @@ def main() -> int:
         )
         return 1
     parser = argparse.ArgumentParser()
-    for name, default in (("m", "duration"), ("r", "1000"), ("e", "cpu"), ("i", ""), ("x", "0"), ("y", "0")):
+    for name, default in (
+        ("m", "duration"),
+        ("t", "600"),
+        ("r", "1000"),
+        ("e", "cpu"),
+        ("i", ""),
+        ("x", "0"),
+        ("y", "0"),
+    ):
         parser.add_argument(f"-{name}", default=default)
     parser.add_argument("-v", action="store_true")
     parser.add_argument("model")
@@ -59,7 +67,8 @@ def main() -> int:
     there = [PROVIDERS[given.e]] if PROVIDERS[given.e] in onnxruntime.get_available_providers() else []
     session = onnxruntime.InferenceSession(given.model, options, providers=[*there, "CPUExecutionProvider"])
     created, costs = time.perf_counter() - began, []
-    for _ in range(1 + int(given.r)):
+    runs, seconds = (int(given.r), 0.0) if given.m == "times" else (1, float(given.t))
+    while len(costs) <= runs or sum(costs[1:]) < seconds:
         began = time.perf_counter()
         session.run(None, feed)
         costs.append(time.perf_counter() - began)

@@ -33,6 +33,7 @@ def test_a_board_with_python_runs_both_formats_on_its_cpu(tmp_path: Path) -> Non
 
 def test_what_is_missing_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgekd.targets.runners.BUILT", Path("nonexistent"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with session(tmp_path, python="no-python", energy={"command": ["echo", "much"]}) as opened:
         found = told(opened)
     assert not any(each.works for each in found.values())

@@ -5,10 +5,12 @@ Neither is to be had: programs of ours with their options and formats run the re
 
 from __future__ import annotations
 
+import doctest
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import pytest
@@ -21,9 +23,10 @@ from edgekd.cli import run
 from edgekd.errors import EXIT_FAIL, EXIT_OK, EXIT_USAGE, BadInputError, StageError
 from edgekd.judge import Evidence, Verdict, judge
 from edgekd.limits import parse_rule
+from edgekd.profile import child
 from edgekd.profile.measurement import Interval, Provenance
 from edgekd.profile.rules import Plan
-from edgekd.targets import accelerators, own_runners, own_session, programs
+from edgekd.targets import accelerators, own_runners, own_session, programs, told_runs
 
 # In the format of TFLite's sources, with counts that people have published of phones
 WHOLLY = """\
@@ -101,6 +104,45 @@ def test_benchmark_model_prints_a_summary_alone(tmp_path: Path, there: Path) -> 
     assert (p95.verdict, load.verdict) == (Verdict.INCONCLUSIVE, Verdict.PASS)
     assert "prints a summary and no single runs" in p95.advice
     assert list(there.iterdir()) == []
+
+
+def test_a_sustained_session_is_one_start_of_which_the_steady_end_is_told(
+    tmp_path: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "STEADY_WINDOW_S", 0.1)
+    monkeypatch.setattr(child, "STEADY_SPREAD", 20.0)  # how steady this machine is isn't tested
+    plan = Plan(min_runs=20, min_seconds=1, sustained=True)
+    with session(tmp_path, there, program(tmp_path, "onnxruntime_perf_test")) as opened:
+        found = by_metric(opened.measure(subject(tmp_path), plan))
+    latency, sustained = found["latency"], found["sustained_latency"]
+    assert sum(latency.warmups) + sum(latency.values) >= 1
+    assert sustained.values == latency.values[-len(sustained.values) :]
+    assert sum(sustained.values) == pytest.approx(4 * 0.1, rel=0.5)
+    assert 0 < float(sustained.conditions["share_of_time_in_runs"]) < 1
+    monkeypatch.setattr(child, "STEADY_WINDOW_S", 30.0)
+    with session(tmp_path, there, program(tmp_path, "onnxruntime_perf_test")) as opened:
+        assert "sustained_latency" not in by_metric(opened.measure(subject(tmp_path), plan))
+    monkeypatch.setattr(own_runners, "MOST_RUNS", 10)
+    refused = pytest.raises(BadInputError, match=r"runs take 2 s, expected at most 10 runs")
+    with session(tmp_path, there, program(tmp_path, "onnxruntime_perf_test")) as opened, refused:
+        opened.measure(subject(tmp_path), plan)
+
+
+def test_a_file_of_results_that_ends_too_early_is_no_measurement(tmp_path: Path, there: Path) -> None:
+    """As where the device gets full meanwhile: the program itself ends with 0."""
+    inner = quote(str(program(tmp_path, "onnxruntime_perf_test")))
+    cut = (
+        f'{inner} "$@"; code=$?; [ ! -e results.csv ] || {{ head -n 15 results.csv >r; mv r results.csv; }}; exit $code'
+    )
+    refused = pytest.raises(StageError, match=r"this machine: onnxruntime_perf_test noted 15 runs .*, expected 1 s")
+    with session(tmp_path, there, install(tmp_path / "cut", cut)) as opened, refused as caught:
+        opened.measure(subject(tmp_path), SHORT)
+    assert "room" in caught.value.hint
+
+
+def test_the_worked_examples_of_told_runs_hold() -> None:
+    found = doctest.testmod(told_runs)
+    assert (found.failed, found.attempted) == (0, 2)
 
 
 def profiled(tmp_path: Path, model: Path, *words: str) -> int:
@@ -191,11 +233,9 @@ def test_a_program_that_cannot_be_used_ends_with_its_words(
 
 
 def test_what_cannot_be_measured_so_is_refused(tmp_path: Path, there: Path) -> None:
-    refused = pytest.raises(BadInputError, match="--sustained with onnxruntime_perf_test")
-    with session(tmp_path, there, program(tmp_path, "onnxruntime_perf_test")) as opened, refused:
-        opened.measure(subject(tmp_path), Plan(min_runs=20, min_seconds=1, sustained=True))
-    with pytest.raises(BadInputError, match="expected a runner for the accelerator"):
-        write_device(tmp_path / "device.toml", target="adb", accelerator="gpu")
+    refused = pytest.raises(BadInputError, match="--sustained with benchmark_model, expected a runner that tells each")
+    with session(tmp_path, there, program(tmp_path, "benchmark_model")) as opened, refused:
+        opened.measure(tflite(tmp_path), Plan(min_runs=20, min_seconds=1, sustained=True))
     with pytest.raises(BadInputError, match="expected the target adb, ssh or host for an accelerator"):
         write_device(tmp_path / "device.toml", target="browser", accelerator="gpu", runner="mine")
     (tmp_path / "ours").mkdir()

@@ -149,11 +149,14 @@ def test_a_device_without_room_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     assert left(tmp_path) == []
 
 
-def test_a_device_without_a_runtime_names_what_to_install(tmp_path: Path) -> None:
+def test_a_device_without_a_runtime_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("edgekd.targets.runners.BUILT", Path("nonexistent"))
     refused = pytest.raises(BadInputError, match="found neither onnxruntime in its Python nor a runner")
     with session(tmp_path, python="/nonexistent/python") as opened, refused as caught:
         opened.measure(subject(tmp_path), SHORT)
     assert "pip install onnxruntime" in caught.value.hint
+    assert f"or put onnxruntime_perf_test into {tmp_path}/edgekd/runners/" in caught.value.hint
 
 
 def test_a_runner_for_another_processor_is_refused(tmp_path: Path) -> None:
