@@ -268,6 +268,7 @@ def test_a_data_set_of_the_hub_is_loaded_from_its_cache_without_a_network(tmp_pa
     declared(tmp_path / "train.parquet", ["a", "b", "c"], [1, 0, 1])
     declared(tmp_path / "test.parquet", ["d", "e"], [1, 0])
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    environment["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"  # which making the cache here would print
     command = [sys.executable, "-c", CACHED, str(tmp_path), str(tmp_path / "datasets")]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ran.stderr == ""
