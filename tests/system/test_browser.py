@@ -88,7 +88,9 @@ def test_a_model_has_every_figure_of_the_browser(
     missing = {name for name, one in found.items() if one.unavailable}
     assert missing <= {"energy"}
     assert {one.provenance for one in found.values()} == {Provenance.ON_DEVICE}
-    assert all(value > 0 for one in found.values() for value in one.values)
+    timed_apart = found.get("single_run")  # where a run may be shorter than a step of the browser's clock
+    assert all(value > 0 for one in found.values() if one is not timed_apart for value in one.values)
+    assert timed_apart is None or min(timed_apart.values) >= 0
     latency = found["latency"]
     said = latency.conditions
     assert (said["isolated"], said["threads"], said["runtime"]) == ("yes", str(threads), runtime)
