@@ -29,13 +29,16 @@ CLOSE_S = 15.0  # for the guard to clean up
 MADE, SWEPT, GONE = "EDGEKD_FOLDER=", "EDGEKD_SWEPT=", "EDGEKD_GONE"
 # It ends when its input does: when the session is closed, when this program dies, or when the connection does.
 # First it removes what earlier guards could not, because they were killed or the device lost its power: folders of
-# ours (they hold who guards them) whose guard is gone. A process is only ended that still runs inside such a folder.
+# ours (they hold who guards them) whose guard is gone. One of another container that shares the folder can't be seen
+# from here, and is left alone. A process is only ended that still runs inside such a folder.
 GUARD = """trap '' HUP INT TERM PIPE
 umask 077
 boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)
+ns=$(readlink /proc/self/ns/pid 2>/dev/null)
 for f in {folder}/edgekd.??????; do
   [ -f "$f/guard" ] && [ ! -L "$f" ] || continue
-  read -r guard since <"$f/guard"
+  read -r guard since space <"$f/guard"
+  [ "$since" = "$boot" ] && [ -n "$space" ] && [ "$space" != "$ns" ] && continue
   [ "$since" = "$boot" ] && [ -d "/proc/$guard" ] && continue
   for p in $(cat "$f/pids" 2>/dev/null); do
     [ "$(readlink "/proc/$p/cwd")" = "$(cd "$f" && pwd -P)" ] && kill -9 "$p"
@@ -44,7 +47,7 @@ for f in {folder}/edgekd.??????; do
   [ -e "$f" ] || printf '{swept}%s\\n' "$f"
 done 2>/dev/null
 d=$(mktemp -d {folder}/edgekd.XXXXXX) || exit 1
-echo "$$ $boot" >"$d/guard.new" && mv "$d/guard.new" "$d/guard"
+echo "$$ $boot $ns" >"$d/guard.new" && mv "$d/guard.new" "$d/guard"
 printf '{made}%s\\n' "$d"
 cat >/dev/null
 for p in $(cat "$d/pids" 2>/dev/null); do kill -9 "$p" 2>/dev/null; done

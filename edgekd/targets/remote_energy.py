@@ -16,6 +16,7 @@ from edgekd.algorithms.energy import Power, Values, from_readings, of_a_run
 from edgekd.profile.measurement import Measurement
 from edgekd.reach import EnergySource
 from edgekd.targets.connection import ANSWER_S, Connection, words
+from edgekd.targets.scripts import NOTE
 
 MIN_S, MIN_RUNS = 10.0, 10
 REST_S = 5.0
@@ -60,7 +61,7 @@ def _readings(connection: Connection, command: str, source: EnergySource) -> tup
     read = f"cat {quote(source.file)}" if source.file is not None else words(source.command)
     script = (
         f"cd {quote(connection.folder)} || exit 1\n"
-        f"( exec {command} ) >/dev/null 2>&1 & ran=$!; echo $ran >> pids\n"
+        f"( exec {command} ) >/dev/null 2>&1 & ran=$!; {NOTE.format('$ran')}\n"
         'while kill -0 $ran 2>/dev/null; do read -r now rest </proc/uptime; echo "at $now"\n'
         f"{read}; sleep {PAUSE_S:g}; done\n: > pids"
     )

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from adders import write_tflite
-from boards import LONG, SHORT, STRANGE, by_metric, session, subject, write_device
+from boards import LONG, SHORT, STRANGE, beside_its_weights, by_metric, session, subject, write_device
 
 from edgekd import targets
 from edgekd.errors import BadInputError, StageError
 from edgekd.profile.measurement import Provenance
 from edgekd.profile.rules import Plan
-from edgekd.targets import remote, remote_energy
+from edgekd.targets import remote, remote_energy, scripts
 from edgekd.targets.connection import LostError, words
 from edgekd.targets.local import Local
 from edgekd.targets.remote import RemoteSession
@@ -67,6 +67,32 @@ def test_a_file_may_have_any_name(tmp_path: Path) -> None:
     with session(tmp_path) as opened:
         assert opened.measure(subject(tmp_path, f"{''.join(STRANGE)}\n.onnx"), SHORT)
     assert not list(tmp_path.rglob("pwned"))
+
+
+def test_its_weights_may_have_any_name_but_that_of_a_sessions_own_files(tmp_path: Path) -> None:
+    strange = "it's $(touch pwned)`touch pwned`\n &*.data"
+    with session(tmp_path) as opened:
+        assert opened.measure(beside_its_weights(tmp_path, "m.onnx", strange), SHORT)
+        for taken in ("guard", "answer.json", "child.py", "model.onnx"):
+            refused = pytest.raises(BadInputError, match=f"found external data named '{taken}', as a session calls")
+            with refused as caught:
+                opened.measure(beside_its_weights(tmp_path, f"of {taken}.onnx", taken), SHORT)
+        assert "under another name" in caught.value.hint
+        assert opened.measure(subject(tmp_path), SHORT)
+    assert left(tmp_path) == []
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_a_device_that_is_full_when_a_runner_is_to_start_starts_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can't be noted could not be ended if the connection broke."""
+    monkeypatch.setattr(scripts, "NOTE", scripts.NOTE.replace("pids", "/dev/full"))
+    refused = pytest.raises(StageError, match=r"ended with code 1(.|\n)*what runs: the disk may be full")
+    with session(tmp_path) as opened, refused as caught:
+        opened.measure(subject(tmp_path), SHORT)
+    assert "make room there" in caught.value.hint
+    assert left(tmp_path) == []
 
 
 def test_samples_are_kept_when_the_connection_is_lost_and_the_device_cleans_up(tmp_path: Path) -> None:
