@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import IO
 
 from edgekd.errors import BadInputError, StageError
@@ -25,6 +25,7 @@ from edgekd.errors import BadInputError, StageError
 ENDING = re.compile(rb"\nEDGEKD_RC=(\d+)\n\Z")
 TELL = "printf '\\nEDGEKD_RC=%s\\n' \"$?\""
 ANSWER_S = 60.0  # for a command that only looks something up
+LEAST_FREE = 2**14  # bytes: less is full
 CLOSE_S = 15.0  # for the guard to clean up
 MADE, SWEPT, GONE = "EDGEKD_FOLDER=", "EDGEKD_SWEPT=", "EDGEKD_GONE"
 # It ends when its input does: when the session is closed, when this program dies, or when the connection does.
@@ -195,6 +196,14 @@ class Connection(ABC):
 
     def ending(self) -> None:  # noqa: B027 (most have nothing there)
         """Take away what the connection has on this machine."""
+
+
+def full_here() -> tuple[str, str] | None:
+    """What to say, and to do, where this machine has no room for samples: it looks like a lost device too."""
+    if shutil.disk_usage(gettempdir()).free >= LEAST_FREE:
+        return None
+    message = f"this machine has no room left in {gettempdir()}, where samples are kept while they are taken"
+    return message, "make room there, or name another folder: TMPDIR=/path"
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -31,7 +31,7 @@ from edgekd.runtimes.asked import external_files
 from edgekd.targets import abilities, cached_runners, place, remote_energy
 from edgekd.targets.base import Ability, IncompleteError, Session, Subject
 from edgekd.targets.benchmarks import Benchmarks
-from edgekd.targets.connection import Connection, Ended, LostError, last_lines, stop
+from edgekd.targets.connection import Connection, Ended, LostError, full_here, last_lines, stop
 from edgekd.targets.host import accepted, refuse_unusable
 from edgekd.targets.own_session import OwnProgram
 from edgekd.targets.programs import NAME
@@ -205,8 +205,8 @@ class RemoteSession(Session):
             except LostError as error:
                 output.seek(0)
                 silent = f"{self._connection.name}: the runner gave no sample for {SAMPLES_S:.0f} s"
-                message = silent if hung else error.message
-                raise _incomplete(message, error.hint, answers.seconds(output.read()), origin) from error
+                message, hint = full_here() or (silent if hung else error.message, error.hint)
+                raise _incomplete(message, hint, answers.seconds(output.read()), origin) from error
         values_s = answers.seconds(ended.output)
         if ended.code != 0:
             raise _incomplete(*self._died(ended, runner), values_s, origin)

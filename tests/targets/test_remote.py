@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -92,6 +94,27 @@ def test_a_device_that_is_full_when_a_runner_is_to_start_starts_none(
     with session(tmp_path) as opened, refused as caught:
         opened.measure(subject(tmp_path), SHORT)
     assert "make room there" in caught.value.hint
+    assert left(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small file system can only be mounted by root")
+def test_this_machine_without_room_for_samples_is_named_and_not_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small], check=True)
+    try:
+        with session(tmp_path) as opened:
+            monkeypatch.setattr(tempfile, "tempdir", str(small))
+            refused = pytest.raises(targets.IncompleteError, match=f"this machine has no room left in {small}, where")
+            with refused as caught:
+                opened.measure(subject(tmp_path), LONG)
+        assert "TMPDIR" in caught.value.hint
+        assert len(caught.value.measured[0].values) > 10_000
+    finally:
+        monkeypatch.undo()
+        subprocess.run(["umount", small], check=True)
     assert left(tmp_path) == []
 
 
