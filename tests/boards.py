@@ -58,6 +58,21 @@ def subject(tmp_path: Path, name: str = "m.onnx") -> targets.Subject:
     return targets.Subject("mine", write_onnx(tmp_path / name, batch=1), "onnxruntime", tmp_path / "inputs.npz")
 
 
+def beside_its_weights(tmp_path: Path, name: str, weights: str) -> targets.Subject:
+    """A model whose weights lie in a file of their own, named ``weights``."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    shape = [1, 512]
+    ends = [helper.make_tensor_value_info(each, TensorProto.FLOAT, shape) for each in ("x", "y")]
+    kept = numpy_helper.from_array(np.full(shape, 2, np.float32), "w")
+    graph = helper.make_graph([helper.make_node("Mul", ["x", "w"], ["y"])], "m", ends[:1], ends[1:], [kept])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, tmp_path / name, save_as_external_data=True, location=weights, size_threshold=0)
+    np.savez(tmp_path / "inputs.npz", x=np.ones(shape, np.float32))
+    return targets.Subject("mine", tmp_path / name, "onnxruntime", tmp_path / "inputs.npz")
+
+
 def by_metric(found: tuple[Measurement, ...]) -> dict[str, Measurement]:
     """The measurements by their names."""
     return {one.metric: one for one in found}

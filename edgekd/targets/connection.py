@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import IO
 
 from edgekd.errors import BadInputError, StageError
@@ -25,17 +25,21 @@ from edgekd.errors import BadInputError, StageError
 ENDING = re.compile(rb"\nEDGEKD_RC=(\d+)\n\Z")
 TELL = "printf '\\nEDGEKD_RC=%s\\n' \"$?\""
 ANSWER_S = 60.0  # for a command that only looks something up
+LEAST_FREE = 2**14  # bytes: less is full
 CLOSE_S = 15.0  # for the guard to clean up
 MADE, SWEPT, GONE = "EDGEKD_FOLDER=", "EDGEKD_SWEPT=", "EDGEKD_GONE"
 # It ends when its input does: when the session is closed, when this program dies, or when the connection does.
 # First it removes what earlier guards could not, because they were killed or the device lost its power: folders of
-# ours (they hold who guards them) whose guard is gone. A process is only ended that still runs inside such a folder.
+# ours (they hold who guards them) whose guard is gone. One of another container that shares the folder can't be seen
+# from here, and is left alone. A process is only ended that still runs inside such a folder.
 GUARD = """trap '' HUP INT TERM PIPE
 umask 077
 boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)
+ns=$(readlink /proc/self/ns/pid 2>/dev/null)
 for f in {folder}/edgekd.??????; do
   [ -f "$f/guard" ] && [ ! -L "$f" ] || continue
-  read -r guard since <"$f/guard"
+  read -r guard since space <"$f/guard"
+  [ "$since" = "$boot" ] && [ -n "$space" ] && [ "$space" != "$ns" ] && continue
   [ "$since" = "$boot" ] && [ -d "/proc/$guard" ] && continue
   for p in $(cat "$f/pids" 2>/dev/null); do
     [ "$(readlink "/proc/$p/cwd")" = "$(cd "$f" && pwd -P)" ] && kill -9 "$p"
@@ -44,7 +48,7 @@ for f in {folder}/edgekd.??????; do
   [ -e "$f" ] || printf '{swept}%s\\n' "$f"
 done 2>/dev/null
 d=$(mktemp -d {folder}/edgekd.XXXXXX) || exit 1
-echo "$$ $boot" >"$d/guard.new" && mv "$d/guard.new" "$d/guard"
+echo "$$ $boot $ns" >"$d/guard.new" && mv "$d/guard.new" "$d/guard"
 printf '{made}%s\\n' "$d"
 cat >/dev/null
 for p in $(cat "$d/pids" 2>/dev/null); do kill -9 "$p" 2>/dev/null; done
@@ -192,6 +196,14 @@ class Connection(ABC):
 
     def ending(self) -> None:  # noqa: B027 (most have nothing there)
         """Take away what the connection has on this machine."""
+
+
+def full_here() -> tuple[str, str] | None:
+    """What to say, and to do, where this machine has no room for samples: it looks like a lost device too."""
+    if shutil.disk_usage(gettempdir()).free >= LEAST_FREE:
+        return None
+    message = f"this machine has no room left in {gettempdir()}, where samples are kept while they are taken"
+    return message, "make room there, or name another folder: TMPDIR=/path"
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -237,6 +237,8 @@ class OwnProgram:
             ending = f"was killed by signal {ended.code - 128}" if ended.code > 128 else f"ended with code {ended.code}"
             hint = "signal 9 often means that memory ran out" if ended.code == 137 else ""
             raise StageError(
-                f"{self._connection.name}: {self._runner.name} {ending}; its last words:\n{last_lines(said)}", hint
+                f"{self._connection.name}: {self._runner.name} {ending}; its last words:\n"
+                f"{last_lines(said + ended.noise)}",
+                hint,
             )
         return said

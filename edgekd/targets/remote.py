@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -30,14 +31,18 @@ from edgekd.runtimes.asked import external_files
 from edgekd.targets import abilities, cached_runners, place, remote_energy
 from edgekd.targets.base import Ability, IncompleteError, Session, Subject
 from edgekd.targets.benchmarks import Benchmarks
-from edgekd.targets.connection import Connection, Ended, LostError, last_lines, stop
+from edgekd.targets.connection import Connection, Ended, LostError, full_here, last_lines, stop
 from edgekd.targets.host import accepted, refuse_unusable
 from edgekd.targets.own_session import OwnProgram
+from edgekd.targets.programs import NAME
 from edgekd.targets.runners import PythonRunner, Runner, for_energy, ours
-from edgekd.targets.scripts import in_folder
+from edgekd.targets.scripts import counting, in_folder, others
 
 SAMPLES_S = 300.0  # without a sample and without an end: a runner that hangs
 ROOM = 1.2  # times the files that are pushed
+FULL = re.compile("No space left|disk may be full|Disk quota exceeded")
+MAKE_ROOM = "make room there, or name another folder in [reach]: folder = '/path'"
+SESSIONS_OWN = frozenset({"guard", "guard.new", "pids", "answer.json", "log.txt", "look.csv", "results.csv", NAME})
 
 
 class RemoteSession(Session):
@@ -114,11 +119,11 @@ class RemoteSession(Session):
             return self._measure_own(benchmark, subject, plan)
         runner = self._runner(subject)
         with TemporaryDirectory(prefix="edgekd-push-") as staging:
-            before = self._push({**_beside(subject), **runner.files(subject, plan, Path(staging))})
+            before = self._push(subject, runner.files(subject, plan, Path(staging)))
         facts = {**self._facts(subject, plan), **runner.conditions()}
         facts |= {"accelerator_requested": "cpu", "accelerator": "cpu"}  # both runners ask for nothing else
         answer, now, values_s = self._run(runner, plan, self._origin(subject, {**facts, **before}))
-        facts |= {**before, **state.after(before, now)}
+        facts |= _course(before, now)
         if "runtime_version" in answer:
             facts["onnxruntime"] = answer["runtime_version"]
         measured = answers.measurements(answer, values_s, self._origin(subject, facts))
@@ -129,20 +134,33 @@ class RemoteSession(Session):
     def _measure_own(self, program: OwnProgram, subject: Subject, plan: Plan) -> tuple[Measurement, ...]:
         """The same by a benchmark of the user's."""
         with TemporaryDirectory(prefix="edgekd-push-") as staging:
-            before = self._push({**_beside(subject), **program.files(subject, plan, Path(staging))})
+            before = self._push(subject, program.files(subject, plan, Path(staging)))
         facts = {**self._facts(subject, plan), **program.conditions()}
         found = program.measure(plan)
-        now = state.read(self._connection.run(state.SCRIPT).text)
-        origin = self._origin(subject, {**facts, **before, **state.after(before, now)})
+        now = self._state(self._connection.run(f"{counting(self._connection)}\n{state.SCRIPT}").text)
+        origin = self._origin(subject, {**facts, **_course(before, now)})
         measured, own = found.measurements(origin), found.energy(origin)
         if found.run_s is None:
             return (*measured, own)
         return (*measured, self.energy(program.command(for_energy(plan)), own, found.run_s))
 
-    def _push(self, files: dict[str, Path]) -> Mapping[str, str]:
-        before = self._before(files)
-        self._connection.push(files)
+    def _push(self, subject: Subject, files: Mapping[str, Path]) -> Mapping[str, str]:
+        beside = _beside(subject)
+        taken = sorted(beside.keys() & (files.keys() | SESSIONS_OWN))
+        if taken:
+            raise BadInputError(
+                f"{subject.path}: found external data named {taken[0]!r}, as a session calls a file of its own there",
+                "save the model again with its external data under another name",
+            )
+        pushed = {**beside, **files}
+        before = self._before(pushed)
+        self._connection.push(pushed)
         return before
+
+    @staticmethod
+    def _state(text: str) -> Mapping[str, str]:
+        """Of the processor, and how many other sessions there are on the device."""
+        return {**state.read(text), "other_sessions": str(others(text))}
 
     def _facts(self, subject: Subject, plan: Plan) -> dict[str, str]:
         """What holds for a whole measurement."""
@@ -182,22 +200,24 @@ class RemoteSession(Session):
                 stop(process)
             try:
                 ended = self._connection.ended(output, noise)
-                answer = self._connection.run(f"cat {quote(self._connection.folder)}/answer.json\n{state.SCRIPT}").text
+                told = f"cat {quote(self._connection.folder)}/answer.json\n{counting(self._connection)}\n{state.SCRIPT}"
+                answer = self._connection.run(told).text
             except LostError as error:
                 output.seek(0)
                 silent = f"{self._connection.name}: the runner gave no sample for {SAMPLES_S:.0f} s"
-                message = silent if hung else error.message
-                raise _incomplete(message, error.hint, answers.seconds(output.read()), origin) from error
+                message, hint = full_here() or (silent if hung else error.message, error.hint)
+                raise _incomplete(message, hint, answers.seconds(output.read()), origin) from error
         values_s = answers.seconds(ended.output)
         if ended.code != 0:
             raise _incomplete(*self._died(ended, runner), values_s, origin)
-        return accepted(json.loads(answer.splitlines()[0]), runner.runtime), state.read(answer), values_s
+        return accepted(json.loads(answer.splitlines()[0]), runner.runtime), self._state(answer), values_s
 
     def _died(self, ended: Ended, runner: Runner) -> tuple[str, str]:
         """What to say of a runner that came to no answer, and what to do."""
         words = last_lines(ended.noise) or "none"
         ending = f"was killed by signal {ended.code - 128}" if ended.code > 128 else f"ended with code {ended.code}"
         hint = "signal 9 often means that memory ran out" if ended.code == 137 else ""
+        hint = MAKE_ROOM if FULL.search(words) else hint
         return f"{self._connection.name}: {runner.name} {ending}; its last words:\n{words}", hint
 
     def _runner(self, subject: Subject) -> Runner:
@@ -226,15 +246,22 @@ class RemoteSession(Session):
     def _before(self, files: Mapping[str, Path]) -> Mapping[str, str]:
         """The state of the processor, of a device that has room for ``files``."""
         needed = ROOM * sum(path.stat().st_size for path in files.values())
-        found = self._connection.run(f"df -Pk {quote(self._connection.folder)} | tail -n 1\n{state.SCRIPT}").text
+        room = f"df -Pk {quote(self._connection.folder)} | tail -n 1"
+        found = self._connection.run(f"{room}\n{counting(self._connection)}\n{state.SCRIPT}").text
         columns = found.partition("\n")[0].split()
         if len(columns) >= 4 and columns[3].isdigit() and int(columns[3]) * 1024 < needed:
             raise StageError(
                 f"{self._connection.name}: found {int(columns[3]) * 1024 / 1e6:.0f} MB free in "
                 f"{self._connection.folder}, expected {needed / 1e6:.0f} MB",
-                "make room there, or name another folder in [reach]: folder = '/path'",
+                MAKE_ROOM,
             )
-        return state.read(found)
+        return self._state(found)
+
+
+def _course(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """The state before, what changed meanwhile, and how many other sessions there were before or after."""
+    beside = max(int(each["other_sessions"]) for each in (before, now))
+    return {**before, **state.after(before, now), "other_sessions": str(beside)}
 
 
 def _incomplete(message: str, hint: str, values_s: tuple[float, ...], origin: answers.Origin) -> IncompleteError:

@@ -17,6 +17,7 @@ from edgekd.profile import child
 from edgekd.profile.measurement import Measurement
 from edgekd.reach import EnergySource
 from edgekd.targets.connection import ANSWER_S, Connection, words
+from edgekd.targets.scripts import NOTE
 
 MIN_S, MIN_RUNS = 10.0, 10
 REST_S = 5.0
@@ -71,7 +72,7 @@ def _readings(connection: Connection, command: str, source: EnergySource, wait_s
     read = f"cat {quote(source.file)}" if source.file is not None else words(source.command)
     script = (
         f"cd {quote(connection.folder)} || exit 1\n"
-        f"( exec {command} ) >/dev/null 2>&1 & ran=$!; echo $ran >> pids\n"
+        f"( exec {command} ) >/dev/null 2>&1 & ran=$!; {NOTE.format('$ran')}\n"
         'while kill -0 $ran 2>/dev/null; do read -r now rest </proc/uptime; echo "at $now"\n'
         f"{read}; sleep {PAUSE_S:g}; done\n: > pids"
     )

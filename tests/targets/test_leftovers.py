@@ -12,6 +12,7 @@ from boards import SHORT, by_metric, session, subject
 from edgekd.targets.connection import Connection
 from edgekd.targets.local import Local
 
+NAMESPACE = Path("/proc/self/ns/pid").readlink()
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
@@ -43,6 +44,8 @@ def test_only_folders_whose_guard_is_gone_are_removed(tmp_path: Path) -> None:
     gone = [
         left(parent, "edgekd.aaaaaa", f"{ended_pid()} {BOOT}\n"),
         left(parent, "edgekd.bbbbbb", f"{os.getpid()} of-an-earlier-start\n"),
+        left(parent, "edgekd.kkkkkk", f"{os.getpid()} of-an-earlier-start pid:[1]\n"),
+        left(parent, "edgekd.llllll", f"{ended_pid()} {BOOT} {NAMESPACE}\n"),
         left(parent, "edgekd.cccccc", ""),  # the power went before it was on the disk
     ]
     elsewhere = left(tmp_path, "edgekd.dddddd", f"{ended_pid()} {BOOT}\n")
@@ -50,6 +53,7 @@ def test_only_folders_whose_guard_is_gone_are_removed(tmp_path: Path) -> None:
     (parent / "edgekd.ffffff").write_text("a file")
     kept = [
         left(parent, "edgekd.gggggg", f"{os.getpid()} {BOOT}\n"),  # a session of now
+        left(parent, "edgekd.jjjjjj", f"{ended_pid()} {BOOT} pid:[1]\n"),  # of another container with the same folder
         left(parent, "edgekd.hhhhhh", None),  # not ours
         left(parent, "edgekd.toolong", f"{ended_pid()} {BOOT}\n"),
         left(parent, "other.iiiiii", f"{ended_pid()} {BOOT}\n"),

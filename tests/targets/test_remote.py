@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 from adders import write_tflite
-from boards import LONG, SHORT, STRANGE, by_metric, session, subject, write_device
+from boards import LONG, SHORT, STRANGE, beside_its_weights, by_metric, session, subject, write_device
 
 from edgekd import targets
 from edgekd.errors import BadInputError, StageError
 from edgekd.profile.measurement import Provenance
 from edgekd.profile.rules import Plan
-from edgekd.targets import remote, remote_energy
+from edgekd.targets import remote, remote_energy, scripts
 from edgekd.targets.connection import LostError, words
 from edgekd.targets.local import Local
 from edgekd.targets.remote import RemoteSession
@@ -67,6 +69,53 @@ def test_a_file_may_have_any_name(tmp_path: Path) -> None:
     with session(tmp_path) as opened:
         assert opened.measure(subject(tmp_path, f"{''.join(STRANGE)}\n.onnx"), SHORT)
     assert not list(tmp_path.rglob("pwned"))
+
+
+def test_its_weights_may_have_any_name_but_that_of_a_sessions_own_files(tmp_path: Path) -> None:
+    strange = "it's $(touch pwned)`touch pwned`\n &*.data"
+    with session(tmp_path) as opened:
+        assert opened.measure(beside_its_weights(tmp_path, "m.onnx", strange), SHORT)
+        for taken in ("guard", "answer.json", "child.py", "model.onnx"):
+            refused = pytest.raises(BadInputError, match=f"found external data named '{taken}', as a session calls")
+            with refused as caught:
+                opened.measure(beside_its_weights(tmp_path, f"of {taken}.onnx", taken), SHORT)
+        assert "under another name" in caught.value.hint
+        assert opened.measure(subject(tmp_path), SHORT)
+    assert left(tmp_path) == []
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_a_device_that_is_full_when_a_runner_is_to_start_starts_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can't be noted could not be ended if the connection broke."""
+    monkeypatch.setattr(scripts, "NOTE", scripts.NOTE.replace("pids", "/dev/full"))
+    refused = pytest.raises(StageError, match=r"ended with code 1(.|\n)*what runs: the disk may be full")
+    with session(tmp_path) as opened, refused as caught:
+        opened.measure(subject(tmp_path), SHORT)
+    assert "make room there" in caught.value.hint
+    assert left(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small file system can only be mounted by root")
+def test_this_machine_without_room_for_samples_is_named_and_not_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small], check=True)
+    try:
+        with session(tmp_path) as opened:
+            monkeypatch.setattr(tempfile, "tempdir", str(small))
+            refused = pytest.raises(targets.IncompleteError, match=f"this machine has no room left in {small}, where")
+            with refused as caught:
+                opened.measure(subject(tmp_path), LONG)
+        assert "TMPDIR" in caught.value.hint
+        assert len(caught.value.measured[0].values) > 10_000
+    finally:
+        monkeypatch.undo()
+        subprocess.run(["umount", small], check=True)
+    assert left(tmp_path) == []
 
 
 def test_samples_are_kept_when_the_connection_is_lost_and_the_device_cleans_up(tmp_path: Path) -> None:

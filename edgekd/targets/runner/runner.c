@@ -309,5 +309,10 @@ int main(int count, char **values) {
   fprintf(out, "], \"settled\": %s, \"runs\": %lld, \"steady_runs\": %lld, \"core\": null, \"peak_memory_bytes\": %lld, ",
           settled ? "true" : "false", (long long)runs, (long long)steady_runs, peak_bytes());
   fputs("\"energy\": [\"this runner reads no counter\", \"this runner reads no counter\"]}\n", out);
-  return fclose(out) ? 74 : 0;
+  int lost = ferror(out);
+  if (fclose(out) || lost) {
+    fprintf(stderr, "runner: %s: %s\n", text("answer"), lost ? "could not be written, the disk may be full" : strerror(errno));
+    return 74;
+  }
+  return 0;
 }
