@@ -14,6 +14,7 @@ import numpy.typing as npt
 from edgekd import units
 from edgekd.algorithms.order_statistics import effective_sample_size, percentile_bounds, stability
 from edgekd.algorithms.proportions import paired_floor
+from edgekd.algorithms.wander import wandering_bounds
 from edgekd.limits import Limit
 from edgekd.profile.measurement import Interval, Measurement, Provenance
 
@@ -225,6 +226,11 @@ def _percentile(limit: Limit, measurement: Measurement, percent: float) -> _Obse
     effective = effective_sample_size(values, percent)
     bounds = percentile_bounds(values, percent, effective)
     verdict = decide(limit, bounds.lower, bounds.upper)
+    wide = wandering_bounds(values, percent) if None in (bounds.lower, bounds.upper) else None
+    if verdict is Verdict.INCONCLUSIVE and wide is not None:
+        decided = decide(limit, wide[0].lower, wide[0].upper)
+        if decided is not verdict:
+            verdict, (bounds, effective) = decided, wide
     advice = _advice(limit, verdict)
     if verdict is Verdict.INCONCLUSIVE:
         advice = f"needs {max(bounds.needed - int(effective), 1):,} more independent samples, or a faster model"

@@ -88,6 +88,9 @@ def test_a_drift_of_5_percent_decides_no_limit_within_it(shape: str) -> None:
         within = [check(f"latency_p50<={limit}ms", session).verdict for limit in (10.1, 10.25, 10.4)]
         undecided += within == [Verdict.INCONCLUSIVE] * 3
         assert check("latency_p95<=10.4ms", session).verdict is not Verdict.PASS
+        far = [check(f"latency_{limit}", session) for limit in ("p50<=20ms", "p95<=20ms", "p95<=8ms")]
+        assert [found.verdict for found in far] == [Verdict.PASS, Verdict.PASS, Verdict.FAIL]
+        assert all(found.samples >= found.samples_needed for found in far[:2])
     assert undecided >= 38
 
 

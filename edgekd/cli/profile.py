@@ -166,7 +166,8 @@ def _warnings(found: Profiled) -> Iterator[str]:
 def _shown(each: Measurement, name: str = "") -> Iterator[str]:
     """A figure with its bounds, or why there is none."""
     from edgekd import units
-    from edgekd.algorithms.order_statistics import effective_sample_size, percentile_bounds, stability
+    from edgekd.algorithms.order_statistics import effective_sample_size, stability
+    from edgekd.algorithms.wander import session_bounds
 
     name = name or each.metric
     if each.unavailable:
@@ -183,7 +184,7 @@ def _shown(each: Measurement, name: str = "") -> Iterator[str]:
     noun = "runs" if together == "1" or each.metric == "single_run" else f"samples of {together} runs each"
     yield f"{name:<18} {len(each.values):,} {noun}, worth {effective:,.0f} independent ones"
     for percent in PERCENTS:
-        bounds = percentile_bounds(each.values, percent, effective_sample_size(each.values, percent))
+        bounds = session_bounds(each.values, percent)
         upper = "too few runs" if bounds.upper is None else f"at most {units.show(bounds.upper, each.unit)}"
         yield f"  p{percent} {units.show(bounds.point, each.unit)}, with 99 % confidence {upper}"
     steady = stability(each.values)

@@ -173,11 +173,10 @@ def _ranks(one: Measurement, other: Measurement) -> Ranks:
 
 def _percentile(one: Measurement, other: Measurement, percent: int) -> Change:
     """Certain where the 99 % bounds are apart and neither session was unstable."""
-    from edgekd.algorithms.order_statistics import effective_sample_size, percentile_bounds, stability
+    from edgekd.algorithms.order_statistics import stability
+    from edgekd.algorithms.wander import session_bounds
 
-    bounds = [
-        percentile_bounds(each.values, percent, effective_sample_size(each.values, percent)) for each in (one, other)
-    ]
+    bounds = [session_bounds(each.values, percent) for each in (one, other)]
     unstable = [name for name, each in (("first", one), ("second", other)) if not stability(each.values).stable]
     (a_low, a_high), (b_low, b_high) = ((each.lower, each.upper) for each in bounds)
     slower = a_high is not None and b_low is not None and b_low > a_high
