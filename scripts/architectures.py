@@ -119,23 +119,27 @@ def efficientnet_lite(level: int) -> Work:
     return head(net, 1000)
 
 
-def resnet(counts: Sequence[int], *, bottleneck: bool) -> Work:
+def resnet(counts: Sequence[int], *, bottleneck: bool, caffe: bool = False) -> Work:
+    """``caffe``: as its model zoo has them, with a shortcut that projects in the first block and activations apart."""
     net = Network(224)
     net.convolve(64, 7, 2)
     net.pool(3, 2)
     for stage, count in enumerate(counts):
         for index in range(count):
-            _residual(net, 64 * 2**stage, 2 if stage > 0 and index == 0 else 1, bottleneck=bottleneck)
+            first = index == 0 and (caffe or bottleneck or stage > 0)
+            _residual(net, 64 * 2**stage, 2 if stage > 0 and index == 0 else 1, bottleneck=bottleneck, project=first)
+            if caffe:
+                net.move(1, net.channels)
     return head(net, 1000)
 
 
-def _residual(net: Network, width: int, stride: int, *, bottleneck: bool) -> None:
+def _residual(net: Network, width: int, stride: int, *, bottleneck: bool, project: bool) -> None:
     inputs, size, outputs = net.channels, net.size, width * 4 if bottleneck else width
     if bottleneck:
         net.convolve(width, 1, stride)
     net.convolve(width, 3, 1 if bottleneck else stride)
     net.convolve(outputs, 1 if bottleneck else 3)
-    if inputs != outputs or stride != 1:
+    if project:
         shortcut = Network(size, inputs)
         shortcut.convolve(outputs, 1, stride)
         net.join(shortcut)

@@ -3,8 +3,9 @@
     python scripts/count_work.py [--check]
 
 fills the columns of ``scripts/data/published_tables.csv`` from ``scripts/architectures.py``,
-``scripts/more_architectures.py`` and ``scripts/detectors.py``. A network that is described nowhere keeps empty columns,
-and one that sources name differently has one name, because otherwise leaving it out would leave a copy of it in.
+``scripts/more_architectures.py``, ``scripts/light_architectures.py`` and ``scripts/detectors.py``. A network
+that is described nowhere keeps empty columns, and one that sources name differently has one name, because
+otherwise leaving it out would leave a copy of it in.
 """
 
 from __future__ import annotations

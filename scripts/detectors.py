@@ -1,24 +1,20 @@
 """Count the work of published detectors: body, necks and heads.
 
-SqueezeNet-SSD's layers are those of ncnn's benchmark. Others follow their papers and authors' code, and where authors
-print a total it is checked. What is only known by its total stands in ``PRINTED``.
+SqueezeNet-SSD's layers are those of ncnn's benchmark, and so are the heads of mobilenet_yolo, mobilenetv2_yolov3 and
+yolo-fastest-1.1. Others follow their papers and authors' code, and where authors print a total it is checked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from architectures import fire, mobilenet_v2_body
-from more_architectures import MORE, shufflenet_v2_body
+from architectures import fire, invert, mobilenet_v2_body
+from light_architectures import shufflenet_v2_body
+from more_architectures import MORE
 from network import Network, Work
 
-# Multiply-accumulates (millions), their depthwise share, parameters (millions), operators, values written
-# (millions; the last two estimated): the authors' README files.
-PRINTED = {
-    "yolo-fastest-1.1": (126, 0.08, 0.35, 120, 4.0),
-}
 # Multiply-accumulates (millions) that authors print for detectors that are counted here.
-KNOWN_DETECTORS = {"yolov4-tiny": 3455, "nanodet_m": 360, "yolo-fastestv2": 106}
+KNOWN_DETECTORS = {"yolov4-tiny": 3455, "nanodet_m": 360, "yolo-fastestv2": 106, "yolo-fastest-1.1": 126}
 MOBILENET_V1 = (
     *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
     *([(512, 1)] * 5),
@@ -64,35 +60,74 @@ def mobilenet_ssd() -> Work:
 
 def mobilenet_yolo() -> Work:
     net = _mobilenet_v1_body(416)
-    for _ in range(2):
-        net.filter(3)
-        net.convolve(1024, 1)
-    net.convolve(75, 1)
-    net.size, net.channels = 26, 512
-    net.filter(3)
-    net.convolve(512, 1)
-    net.convolve(75, 1)
-    net.operators += 4
+    separable(net, 1024, 3)
+    coarse = net.branch()
+    coarse.convolve(125, 1)
+    fine = net.branch()
+    fine.size, fine.channels = 26, 512
+    fine.filter(4)  # a transposed one, which doubles the plane
+    fine.add()
+    separable(fine, 1024, 3)
+    fine.convolve(125, 1)
+    net.join(coarse)
+    net.join(fine)
+    net.operators += 1
     return net.work()
 
 
 def mobilenetv2_yolov3() -> Work:
     net = mobilenet_v2_body(1.0, 352)
-    heads = Network(11, 320)
-    for size, channels in ((11, 576), (22, 384)):
-        heads.size = size
+    separable(net, 576, 3)
+    coarse = net.branch()
+    coarse.convolve(75, 1)
+    fine = Network(22, 576)
+    fine.move(2, 2 * 576)  # twice the plane
+    separable(fine, 576, 3)
+    fine.add()
+    separable(fine, 576, 3)
+    fine.convolve(75, 1)
+    net.join(coarse)
+    net.join(fine)
+    net.operators += 1
+    return net.work()
+
+
+FASTEST = (  # expanded, outputs, stride, how often
+    *((8, 4, 1, 1), (24, 8, 2, 1), (32, 8, 1, 2), (32, 8, 2, 1), (48, 8, 1, 2), (48, 16, 1, 1), (96, 16, 1, 4)),
+    *((96, 24, 2, 1), (136, 24, 1, 4), (136, 48, 2, 1), (224, 48, 1, 5)),
+)
+
+
+def yolo_fastest() -> Work:
+    net = Network(320)
+    net.convolve(8, 3, 2)
+    net.convolve(8, 1)
+    net.filter(3)
+    net.convolve(4, 1)
+    for expanded, outputs, stride, count in FASTEST:
+        for _ in range(count):
+            invert(net, expanded, outputs, stride, 3)
+    for kernel in (3, 5, 9):
+        path = net.branch()
+        path.pool(kernel, 1)
+        net.join(path)
+    net.channels = 192
+    net.move(1, 192)
+    net.convolve(96, 1)
+    coarse, fine = net.branch(), Network(20, 120)
+    fine.move(2, 96 + 120)  # twice the plane, beside the finer one
+    for level in (coarse, fine):
         for _ in range(2):
-            heads.filter(3)
-            heads.convolve(channels, 1)
-        heads.convolve(75, 1)
-        heads.channels = 96
-    net.join(heads)
+            separable(level, level.channels, 5)
+        level.convolve(255, 1)
+        net.join(level)
+    net.operators += 1
     return net.work()
 
 
 def squeezenet() -> Work:
     net = _squeezenet_body(227, boxed=False)
-    net.convolve(1000, 1)
+    net.convolve(1000, 1, padding=1)
     net.pool(net.size, net.size)
     return net.work()
 
@@ -225,6 +260,7 @@ DETECTORS: dict[str, Callable[[], Work]] = {
     "mobilenetv2_yolov3": mobilenetv2_yolov3,
     "squeezenet": squeezenet,
     "squeezenet_ssd": squeezenet_ssd,
+    "yolo-fastest-1.1": yolo_fastest,
     "yolov4-tiny": yolov4_tiny,
     "nanodet_m": nanodet_m,
     "yolo-fastestv2": yolo_fastestv2,
@@ -234,9 +270,5 @@ DETECTORS: dict[str, Callable[[], Work]] = {
 
 def counted(model: str) -> Work | None:
     """The work of the network that ncnn's benchmark calls so; None where nothing is known of it."""
-    if model in PRINTED:
-        millions, share, weights, operators, values = PRINTED[model]
-        conv, depthwise = millions * 1e6 * (1 - share), millions * 1e6 * share
-        return Work(conv, depthwise, 0, weights * 1e6, operators, values * 1e6, read=1.1 * values * 1e6)
     build = {**MORE, **DETECTORS}.get(model)
     return build() if build else None

@@ -130,15 +130,20 @@ def fit_costs(rows: Sequence[Published], first: Costs) -> Costs:
     return Costs(**{name: float(f"{value:.4g}") for name, value in zip(names, found, strict=True)})
 
 
-def fit(name: str, rows: Sequence[Published], costs: Costs) -> Group:
+def fit_group(rows: Sequence[Published], costs: Costs) -> Group:
+    """The fit of one group, without widening."""
     logs = fit_variances(drawn(rows, FIT_ROWS), costs)
     variances = dict(zip(SHAPES, np.exp(logs[:-1]).tolist(), strict=True))
-    group = Group(
+    return Group(
         costs=costs,
         variances={each: float(f"{value:.4g}") for each, value in variances.items()},
         noise=float(f"{math.exp(logs[-1]):.4g}"),
         widening={},
     )
+
+
+def fit(name: str, rows: Sequence[Published], costs: Costs) -> Group:
+    group = fit_group(rows, costs)
     return with_widening(rows, group) if name in SHIPPED else group
 
 

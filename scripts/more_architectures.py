@@ -14,6 +14,7 @@ from architectures import (
     resnet,
     vgg16,
 )
+from light_architectures import blazeface, shufflenet, shufflenet_v2
 from network import Network, Work
 
 # Multiply-accumulates (millions) that papers and model zoos print for the networks that are counted here.
@@ -31,7 +32,6 @@ MORE_KNOWN = {
     "shufflenet_v2": 146,
     "vision_transformer": 12700,
 }
-Block = tuple[int, int, int, int, int, bool]  # kernel, expanded, outputs, stride, operators beside, squeezed
 B0 = (
     *((1, 3, 16, 1, 1), (6, 3, 24, 2, 2), (6, 5, 40, 2, 2), (6, 3, 80, 3, 2)),
     *((6, 5, 112, 3, 1), (6, 5, 192, 4, 2), (6, 3, 320, 1, 1)),
@@ -62,54 +62,83 @@ def squeeze(net: Network, channels: float, reduced: float) -> None:
     net.move(6, channels, reads=2)
 
 
-def mobile(net: Network, expanded: int, outputs: int, stride: int, kernel: int, *, reduced: float = 0) -> None:
-    """An inverted residual block with a squeeze, and an activation that is an operator of its own."""
-    inverted = net.channels
-    invert(net, expanded, outputs, stride, kernel)
+def mobile(net: Network, block: tuple[int, int, int], kernel: int, *, reduced: float = 0, swished: bool = True) -> None:
+    """An inverted residual block (expanded, outputs, stride) with a squeeze.
+
+    Swish is an operator of its own; ReLU is one just behind a squeeze.
+    """
+    inputs, (expanded, outputs, stride) = net.channels, block
+    if expanded != inputs:
+        net.convolve(expanded, 1)
+        activate(net, swished=swished)
+    net.filter(kernel, stride)
     if reduced:
         squeeze(net, expanded, reduced)
-    layers = 2 if expanded != inverted else 1
-    net.move(layers, expanded * layers)
+    activate(net, swished=swished or reduced > 0)
+    net.convolve(outputs, 1)
+    if stride == 1 and inputs == outputs:
+        net.add()
+
+
+def activate(net: Network, *, swished: bool = True) -> None:
+    """An activation, where it isn't part of the operator before it."""
+    if swished:
+        net.move(1, net.channels)
 
 
 def mobilenet_v3(
-    blocks: Sequence[tuple[int, int, int]], kernels: Sequence[int], squeezed: set[int], top: int, last: int
+    blocks: Sequence[tuple[int, int, int]],
+    kernels: Sequence[int],
+    squeezed: set[int],
+    tops: tuple[int, int],
+    first_swish: int,
 ) -> Work:
     net = Network(224)
     net.convolve(16, 3, 2)
-    for index, ((expanded, outputs, stride), kernel) in enumerate(zip(blocks, kernels, strict=True)):
-        mobile(net, expanded, outputs, stride, kernel, reduced=expanded // 4 if index in squeezed else 0)
-    net.convolve(top, 1)
+    activate(net)
+    for index, (block, kernel) in enumerate(zip(blocks, kernels, strict=True)):
+        reduced = block[0] // 4 if index in squeezed else 0
+        mobile(net, block, kernel, reduced=reduced, swished=index >= first_swish)
+    net.convolve(tops[0], 1)
+    activate(net)
     net.size = 1
-    net.convolve(last, 1)
+    net.convolve(tops[1], 1)
     return head(net, 1000)
 
 
 def efficientnet_b0() -> Work:
     net = Network(224)
     net.convolve(32, 3, 2)
+    activate(net)
     for expansion, kernel, channels, count, stride in B0:
         for index in range(count):
             inputs = net.channels
-            mobile(net, inputs * expansion, channels, stride if index == 0 else 1, kernel, reduced=max(1, inputs // 4))
+            block = inputs * expansion, channels, stride if index == 0 else 1
+            mobile(net, block, kernel, reduced=max(1, inputs // 4))
     net.convolve(1280, 1)
+    activate(net)
     return head(net, 1000)
 
 
 def efficientnetv2_b0() -> Work:
     net = Network(224)
     net.convolve(32, 3, 2)
+    activate(net)
     net.convolve(16, 3)
+    activate(net)
     for channels in (32, 48):
         for index in range(2):
             net.convolve(net.channels * 4, 3, 2 if index == 0 else 1)
+            activate(net)
             net.convolve(channels, 1)
-            net.operators += 2
+            if index:
+                net.add()
     for expansion, channels, count, stride in ((4, 96, 3, 2), (6, 112, 5, 1), (6, 192, 8, 2)):
         for index in range(count):
             inputs = net.channels
-            mobile(net, inputs * expansion, channels, stride if index == 0 else 1, 3, reduced=inputs // 4)
+            mobile(net, (inputs * expansion, channels, stride if index == 0 else 1), 3, reduced=inputs // 4)
     net.convolve(1280, 1)
+    activate(net)
     return head(net, 1000)
 
 
@@ -129,9 +158,9 @@ def proxylessnas() -> Work:
     net = Network(224)
     net.convolve(32, 3, 2)
     net.filter(3)
-    net.convolve(16, 1)
-    for expansion, kernel, channels, stride in PROXYLESS:
-        invert(net, net.channels * expansion, channels, stride, kernel)
+    net.convolve(32, 1)  # twice as much as the next block expands
+    for index, (expansion, kernel, channels, stride) in enumerate(PROXYLESS):
+        invert(net, net.channels * expansion if index else 48, channels, stride, kernel)
     net.convolve(1280, 1)
     return head(net, 1000)
 
@@ -151,66 +180,24 @@ def regnety_400m() -> Work:
                 shortcut.convolve(width, 1, 2)
                 net.join(shortcut)
             net.add()
+            activate(net)
     return head(net, 1000)
 
 
-def shufflenet() -> Work:
-    net = Network(224)
-    net.convolve(24, 3, 2)
-    net.pool(3, 2)
-    for stage, (width, count) in enumerate(((240, 4), (480, 8), (960, 4))):
-        for index in range(count):
-            first = index == 0
-            inputs = net.channels
-            net.convolve(width // 4, 1, 1, groups=1 if stage == 0 and first else 3)
-            net.filter(3, 2 if first else 1)
-            net.convolve(width - inputs if first else width, 1, 1, groups=3)
-            net.channels = width
-            net.move(5, 3 * width)  # the shuffle, and the sum or the concatenation
-    return head(net, 1000)
-
-
-def shuffle(net: Network, width: int, *, reduce: bool) -> None:
-    """A block of ShuffleNetV2: half of the channels pass by, or all are filtered twice over where it reduces."""
-    half = width // 2
-    if reduce:
-        branch = net.branch()
-        branch.filter(3, 2)
-        branch.convolve(half, 1)
-        net.join(branch)
-    else:
-        net.channels = half
-    net.convolve(half, 1)
-    net.filter(3, 2 if reduce else 1)
-    net.convolve(half, 1)
-    net.channels = width
-    net.move(5, 3 * width)  # the split, the concatenation, the shuffle
-
-
-def shufflenet_v2_body(size: int, widths: Sequence[int]) -> Network:
-    net = Network(size)
-    net.convolve(24, 3, 2)
-    net.pool(3, 2)
-    for width, count in zip(widths, (4, 8, 4), strict=True):
-        for index in range(count):
-            shuffle(net, width, reduce=index == 0)
-    return net
-
-
-def shufflenet_v2() -> Work:
-    net = shufflenet_v2_body(224, (116, 232, 464))
-    net.convolve(1024, 1)
-    return head(net, 1000)
+def normalize(net: Network) -> None:
+    """Local response normalization: each value by its neighbours in five channels."""
+    net.move(1, net.channels, reads=5)
 
 
 def googlenet() -> Work:
     net = Network(224)
     net.convolve(64, 7, 2)
     net.pool(3, 2)
+    normalize(net)
     net.convolve(64, 1)
     net.convolve(192, 3)
+    normalize(net)
     net.pool(3, 2)
-    net.operators += 2
     for index, (one, reduced, three, five_reduced, five, pooled) in enumerate(INCEPTION):
         if index in (2, 7):
             net.pool(3, 2)
@@ -230,29 +217,17 @@ def googlenet() -> Work:
 def alexnet() -> Work:
     net = Network(227)
     net.convolve(96, 11, 4, padding=0)
+    normalize(net)
     net.pool(3, 2, padding=0)
     net.convolve(256, 5, 1, groups=2)
+    normalize(net)
     net.pool(3, 2, padding=0)
     net.convolve(384, 3)
     net.convolve(384, 3, 1, groups=2)
     net.convolve(256, 3, 1, groups=2)
     net.pool(3, 2, padding=0)
-    net.operators += 2
     for outputs in (4096, 4096, 1000):
         net.connect(outputs)
-    return net.work()
-
-
-def blazeface() -> Work:
-    net = Network(128)
-    net.convolve(24, 5, 2)
-    for channels, stride in (
-        *((24, 1), (28, 1), (32, 2), (36, 1), (42, 1), (48, 2), (56, 1), (64, 1)),
-        *((72, 1), (80, 1), (88, 1), (96, 2), *[(96, 1)] * 4),
-    ):
-        net.filter(3, stride)
-        net.convolve(channels, 1)
-        net.operators += 2 if stride == 1 else 3
     return net.work()
 
 
@@ -276,8 +251,8 @@ def vision_transformer() -> Work:
 MORE: dict[str, Callable[[], Work]] = {
     "mobilenet": lambda: mobilenet_v1(1.0, 224),
     "mobilenet_v2": lambda: mobilenet_v2(1.0, 224),
-    "mobilenet_v3_large": lambda: mobilenet_v3(V3_LARGE, LARGE_KERNELS, LARGE_SQUEEZED, 960, 1280),
-    "mobilenet_v3_small": lambda: mobilenet_v3(V3_SMALL, SMALL_KERNELS, SMALL_SQUEEZED, 576, 1024),
+    "mobilenet_v3_large": lambda: mobilenet_v3(V3_LARGE, LARGE_KERNELS, LARGE_SQUEEZED, (960, 1280), 6),
+    "mobilenet_v3_small": lambda: mobilenet_v3(V3_SMALL, SMALL_KERNELS, SMALL_SQUEEZED, (576, 1024), 3),
     "mnasnet": mnasnet,
     "proxylessnasnet": proxylessnas,
     "efficientnet_b0": efficientnet_b0,
@@ -289,7 +264,7 @@ MORE: dict[str, Callable[[], Work]] = {
     "alexnet": alexnet,
     "blazeface": blazeface,
     "vision_transformer": vision_transformer,
-    "resnet18": lambda: resnet((2, 2, 2, 2), bottleneck=False),
-    "resnet50": lambda: resnet((3, 4, 6, 3), bottleneck=True),
+    "resnet18": lambda: resnet((2, 2, 2, 2), bottleneck=False, caffe=True),
+    "resnet50": lambda: resnet((3, 4, 6, 3), bottleneck=True, caffe=True),
     "vgg16": vgg16,
 }
