@@ -25,6 +25,7 @@ from edgekd.runtimes.graph import (
     read_model,
     refuse,
     refuse_dynamic,
+    refusing_damage,
 )
 from edgekd.runtimes.onnx_fused import File, Fused, Tensor, fuse
 from edgekd.runtimes.onnx_shapes import fix, shape_of, with_shapes
@@ -52,11 +53,12 @@ def describe(path: Path, length: Length | None = None) -> Graph:
         raise refuse(path, NOUN, str(error)) from error
     if not model.graph.node or not model.opset_import:
         raise refuse(path, NOUN, "it has no operators")
-    if length is not None:
-        fix(model.graph, length)
-    _refuse_open_inputs(path, model.graph)
-    inferred = with_shapes(path, model, NOUN)
-    return _graph(path, inferred, _parts(path, inferred.graph))
+    with refusing_damage(path, NOUN):
+        if length is not None:
+            fix(model.graph, length)
+        _refuse_open_inputs(path, model.graph)
+        inferred = with_shapes(path, model, NOUN)
+        return _graph(path, inferred, _parts(path, inferred.graph))
 
 
 def _refuse_open_inputs(path: Path, graph: Any) -> None:
