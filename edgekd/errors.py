@@ -5,9 +5,11 @@ Every message says what was found, what was expected and where; the hint says wh
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 EXIT_OK = 0
 EXIT_FAIL = 1
 EXIT_USAGE = 2
@@ -48,6 +50,13 @@ class StageError(EdgekdError):
     """A stage, or a tool that it needs, failed."""
 
     exit_code = EXIT_STAGE
+
+
+def unwritable(place: object, error: OSError, hint: str = "") -> EdgekdError:
+    """The error for a place that can't be written; a full disk is nobody's wrong input."""
+    if error.errno in FULL:
+        return StageError(f"{place}: the disk is full", "free some space and try again; what was there is kept")
+    return BadInputError(f"{place}: found a place that can't be written: {error.strerror}", hint)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -7,7 +7,6 @@ never kept. A lock file per key makes a second build wait for the first and then
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -21,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from edgekd.artifact import Artifact, Kind
-from edgekd.errors import BadInputError, EdgekdError, StageError
+from edgekd.errors import FULL, EdgekdError, StageError, unwritable
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 NOTHING_LEFT = 1 << 16  # bytes; torch and safetensors raise errors of their own where no more can be written
 
 
@@ -105,10 +103,7 @@ class Store(Reading):
         except OSError as error:
             if error.errno in FULL:
                 raise self._full() from None
-            raise BadInputError(
-                f"{root}: found a place that can't be written: {error.strerror}",
-                "choose another output folder with -o DIR",
-            ) from error
+            raise unwritable(root, error, "choose another output folder with -o DIR") from None
 
     def make(self, recipe: Recipe, kind: Kind, work: Callable[[Path], Product]) -> Artifact:
         """Run ``work`` in a fresh scratch folder and keep what it made."""

@@ -27,7 +27,7 @@ from edgekd.bundle.inputs import BundleInputs, read
 from edgekd.bundle.making import Making
 from edgekd.bundle.manifest import Place
 from edgekd.bundle.parts import PARTS
-from edgekd.errors import BadInputError
+from edgekd.errors import BadInputError, unwritable
 
 FOLDER, ZIP = "bundle", "bundle.zip"
 PLACE = TypeAdapter(Place)
@@ -40,6 +40,7 @@ def write(run: Path, target: Path, *, force: bool = False, key: Path | None = No
 
     Raises:
         BadInputError: no finished run; or another bundle is there already, and ``force`` isn't given.
+        StageError: the disk is full.
 
     """
     files = signed(content(read(run)), key)
@@ -51,7 +52,7 @@ def write(run: Path, target: Path, *, force: bool = False, key: Path | None = No
         _put_folder(files, folder)
         _put_file(packed, zipped)
     except OSError as error:
-        raise BadInputError(f"{target}: found a place that can't be written: {error.strerror}") from error
+        raise unwritable(target, error) from None
     return folder
 
 
@@ -113,24 +114,31 @@ def _is(path: Path, value: bytes) -> bool:
 def _put_folder(files: Mapping[Place, bytes], folder: Path) -> None:
     """Write beside ``folder``, then put it in place whole."""
     partial = Path(tempfile.mkdtemp(prefix=f".{FOLDER}-", dir=folder.parent))
+    old = partial.with_name(f"{partial.name}-old")
     try:
         partial.chmod(0o755)
         for place, value in files.items():
             (partial / place).parent.mkdir(parents=True, exist_ok=True)
             (partial / place).write_bytes(value)
-        old = partial.with_name(f"{partial.name}-old")
         if folder.exists():
             folder.rename(old)
         partial.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            old.rename(folder)
         raise
 
 
 def _put_file(value: bytes, path: Path) -> None:
-    handle, partial = tempfile.mkstemp(prefix=f".{ZIP}-", dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(value)
-    Path(partial).chmod(0o644)
-    os.replace(partial, path)
+    handle, name = tempfile.mkstemp(prefix=f".{ZIP}-", dir=path.parent)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(value)
+        partial.chmod(0o644)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -13,8 +13,7 @@ from importlib.metadata import distributions
 import click
 
 from edgekd import __version__
-from edgekd.errors import EXIT_BUG, EXIT_STAGE
-from edgekd.store import FULL
+from edgekd.errors import EXIT_BUG, EXIT_STAGE, FULL
 
 
 def report(error: Exception, arguments: list[str]) -> int:

@@ -74,7 +74,7 @@ def _data(given: Mapping[str, Any], root: Path) -> Found:
 
 
 def _write(files: Mapping[Path, str], *, force: bool) -> None:
-    from edgekd.errors import BadInputError
+    from edgekd.errors import BadInputError, unwritable
 
     there = [path for path in files if path.exists()]
     if there and not force:
@@ -84,7 +84,7 @@ def _write(files: Mapping[Path, str], *, force: bool) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="")
         except OSError as error:
-            raise BadInputError(f"{path}: found a place that can't be written: {error.strerror}") from error
+            raise unwritable(path, error) from None
         click.echo(f"wrote {path}")
 
 

@@ -1,6 +1,7 @@
 """Report: what a build found. Its fields, in this order, are report.json.
 
 History of ``format_version``: 1, the first. 2: item, figures, class_changes, shifts; differences have a ratio.
+3: candidates have rows of another kind.
 """
 
 from __future__ import annotations

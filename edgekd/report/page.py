@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekd import units
-from edgekd.errors import BadInputError
+from edgekd.errors import BadInputError, unwritable
 from edgekd.report import details as detailing
 from edgekd.report import pictures, tradeoff
 from edgekd.report.advice import sentences
@@ -40,9 +40,7 @@ def write(report: Report, run: Path, target: Path | None = None, *, examples: bo
     try:
         path.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise BadInputError(
-            f"{path}: found a place that can't be written: {error.strerror}", "choose another one with -o FILE"
-        ) from error
+        raise unwritable(path, error, "choose another one with -o FILE") from None
     return path
 
 

@@ -71,7 +71,8 @@ def _of_the_page(drawn: str, name: str) -> str:
     drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", drawn, count=1)
     drawn = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", drawn, count=1)
-    return ID.sub(rf"\g<1>{name}-", drawn).replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
+    plain = re.sub(r"[^A-Za-z0-9_-]", "-", name)  # it has a file's name in it, which may come from anywhere
+    return ID.sub(rf"\g<1>{plain}-", drawn).replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
 
 
 def tradeoff(spots: Mapping[str, Sequence[Spot]], metric: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from edgekd.errors import BadInputError
 from edgekd.runtimes import onnx_graph, tflite_graph
-from edgekd.runtimes.graph import read_model, refuse
+from edgekd.runtimes.graph import read_model, refuse, refusing_damage, text
 
 LARGEST_BYTES = 2**31 - 1  # neither format's index reaches further
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "ai.onnx.preview.training", "ai.onnx.training"})
@@ -66,8 +65,6 @@ def _parsed(path: Path) -> Any:
 
 
 def _onnx(path: Path) -> tuple[Asked, ...]:
-    import onnx
-
     model = _parsed(path)
     _refuse_operators(path, model)
     missing = [place for place in _external(model) if not (path.parent / place).is_file()]
@@ -76,10 +73,16 @@ def _onnx(path: Path) -> tuple[Asked, ...]:
             f"{path}: found weights in {missing[0]!r}, expected that file beside it",
             "an ONNX model with external data is all of its files: put them into one folder",
         )
-    constants = {each.name for each in model.graph.initializer}
-    tables = _onnx_tables(model.graph)
-    found = []
-    for value in model.graph.input:
+    with refusing_damage(path, onnx_graph.NOUN):
+        return tuple(_onnx_inputs(path, model.graph))
+
+
+def _onnx_inputs(path: Path, graph: Any) -> Iterator[Asked]:
+    import onnx
+
+    constants = {each.name for each in graph.initializer}
+    tables = _onnx_tables(graph)
+    for value in graph.input:
         kind = value.type.tensor_type
         if value.name in constants:
             continue
@@ -90,8 +93,7 @@ def _onnx(path: Path) -> tuple[Asked, ...]:
             )
         sizes = tuple(size.dim_value or size.dim_param or "?" for size in kind.shape.dim)
         dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name
-        found.append(Asked(value.name, dtype, sizes, tables.get(value.name)))
-    return tuple(found)
+        yield Asked(text(value.name), dtype, sizes, tables.get(value.name))
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
@@ -140,8 +142,8 @@ def _reaching(looked_up: Mapping[Any, int], before: Mapping[Any, Any]) -> dict[A
     found: dict[Any, int] = {}
     for index, rows in looked_up.items():
         name = index
-        while name is not None:
-            found[name] = min(rows, found.get(name, rows))
+        while name is not None and found.get(name, rows + 1) > rows:  # else it has been here, perhaps in a circle
+            found[name] = rows
             name = before.get(name)
     return found
 
@@ -151,13 +153,11 @@ def _tflite(path: Path) -> tuple[Asked, ...]:
     content = read_model(path, tflite_graph.NOUN)
     if content[4:8] != tflite_graph.IDENTIFIER:
         raise refuse(path, tflite_graph.NOUN, "it does not have the identifier TFL3")
-    try:
+    with refusing_damage(path, tflite_graph.NOUN):
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         graph = model.subgraphs[0]
         tables = _tflite_tables(model, graph, schema)
         return tuple(_tflite_input(graph.tensors[index], tables.get(index), schema) for index in graph.inputs)
-    except (struct.error, IndexError, TypeError, AttributeError, ValueError, OverflowError, MemoryError) as error:
-        raise refuse(path, tflite_graph.NOUN, f"it is damaged ({type(error).__name__}: {error})") from error
 
 
 def _tflite_input(tensor: Any, ids: int | None, schema: Any) -> Asked:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+import struct
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,6 +14,7 @@ from edgekd.errors import BadInputError
 
 Kind = Literal["conv", "depthwise", "dense", "other"]
 Length = int | Mapping[str, int]  # of all sizes that a file leaves open, or of each by its name there
+DAMAGED = (struct.error, LookupError, TypeError, AttributeError, ValueError, OverflowError, MemoryError)
 KINDS: tuple[Kind, ...] = ("conv", "depthwise", "dense", "other")
 
 
@@ -153,6 +156,15 @@ def text(value: str | bytes) -> str:
 def refuse(path: Path, noun: str, reason: str) -> BadInputError:
     """The error for a file that is not what its runtime reads."""
     return BadInputError(f"{path}: found a file that is not {noun}: {reason}", f"give the path of {noun}")
+
+
+@contextmanager
+def refusing_damage(path: Path, noun: str) -> Iterator[None]:
+    """Refuse a file in which a number or a name stands for nothing, which its readers tell in DAMAGED ways."""
+    try:
+        yield
+    except DAMAGED as error:
+        raise refuse(path, noun, f"it is damaged ({type(error).__name__}: {error})") from error
 
 
 def refuse_dynamic(path: Path, tensor: str, shape: str) -> BadInputError:

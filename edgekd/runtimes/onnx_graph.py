@@ -25,6 +25,7 @@ from edgekd.runtimes.graph import (
     read_model,
     refuse,
     refuse_dynamic,
+    refusing_damage,
 )
 from edgekd.runtimes.onnx_fused import File, Fused, Tensor, fuse
 from edgekd.runtimes.onnx_shapes import fix, shape_of, with_shapes
@@ -44,10 +45,11 @@ def describe(path: Path, length: Length | None = None) -> Graph:
 
     """
     model = _read(path)
-    if length is not None:
-        fix(model.graph, length)
-    _refuse_open_inputs(path, model.graph)
-    return _described(path, model)
+    with refusing_damage(path, NOUN):
+        if length is not None:
+            fix(model.graph, length)
+        _refuse_open_inputs(path, model.graph)
+        return _described(path, model)
 
 
 def resized(path: Path, sides: tuple[int, int]) -> Graph | None:
@@ -58,12 +60,13 @@ def resized(path: Path, sides: tuple[int, int]) -> Graph | None:
 
     """
     model = _read(path)
-    resize(model.graph, sides)
     try:
-        found = _described(path, model)
+        with refusing_damage(path, NOUN):
+            resize(model.graph, sides)
+            found = _described(path, model)
+            return found if holds_together(model.graph) else None
     except BadInputError:  # shapes that contradict each other
         return None
-    return found if holds_together(model.graph) else None
 
 
 def _read(path: Path) -> Any:

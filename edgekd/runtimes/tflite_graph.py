@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from edgekd.runtimes.graph import (
     read_model,
     refuse,
     refuse_dynamic,
+    refusing_damage,
 )
 
 NOUN = "a TFLite model"
@@ -71,11 +71,9 @@ def describe(path: Path) -> Graph:
     content = read_model(path, NOUN)
     if content[4:8] != IDENTIFIER:
         raise refuse(path, NOUN, "it does not have the identifier TFL3")
-    try:
+    with refusing_damage(path, NOUN):
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         return _describe(path, model, schema)
-    except (struct.error, IndexError, TypeError, AttributeError, ValueError, OverflowError, MemoryError) as error:
-        raise refuse(path, NOUN, f"it is damaged ({type(error).__name__}: {error})") from error
 
 
 def _schema() -> Any:

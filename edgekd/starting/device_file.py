@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edgekd import device
-from edgekd.errors import BadInputError
+from edgekd.errors import BadInputError, unwritable
 from edgekd.limits import parse_rule
 from edgekd.starting.device_facts import Told, arch_of, facts_of, quoted, title_of
 from edgekd.starting.device_reading import There
@@ -109,7 +109,7 @@ def write(path: Path, content: str, *, force: bool) -> device.Device:
             device.load(str(made))
             os.replace(made, path)
     except OSError as error:
-        raise BadInputError(f"{path}: found a place that can't be written: {error.strerror}") from error
+        raise unwritable(path, error) from None
     return device.load(str(path))
 
 

@@ -95,7 +95,11 @@ def set_up() -> Path:
             said = (done.stderr or done.stdout).strip()[:400]
             raise StageError(f"npm can't fetch {_wanted()}: {said}", "this needs a network once, about 180 MB")
         target.parent.mkdir(exist_ok=True)
-        (Path(partial) / "node_modules").rename(target)
+        try:
+            (Path(partial) / "node_modules").rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process has fetched the same meanwhile
+                raise
     return target
 
 

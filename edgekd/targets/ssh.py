@@ -40,7 +40,8 @@ class Ssh(Connection):
     def __init__(self, reach: Reach, ssh: str) -> None:
         super().__init__(f"{reach.host}")
         self._own = TemporaryDirectory(prefix="edgekd-ssh-")  # short: a socket's path has at most 104 letters
-        self._base = [ssh, "-T", "-o", f"ControlPath={self._own.name}/c"]
+        place = self._own.name.replace("%", "%%")  # ssh reads it as a line of its configuration
+        self._base = [ssh, "-T", "-o", f'ControlPath="{place}/c"']
         for option in OPTIONS:
             self._base += ["-o", option]
         if reach.config is not None:

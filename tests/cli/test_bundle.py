@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 import zipfile
@@ -225,6 +227,30 @@ def test_another_bundle_is_overwritten_by_force_alone(again: Again, run: Path, b
     assert again(run, "-o", str(tmp_path), "--force").code == 0
     assert contents(tmp_path / "bundle") == contents(bundle)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "bundle.zip"]
+
+
+@pytest.mark.parametrize("step", ["zip", "folder"])
+def test_a_full_disk_leaves_the_bundle_that_was_there_and_nothing_half(
+    step: str, again: Again, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails where the zip, or the folder, would be put in place of another one."""
+    assert again(run, "-o", str(tmp_path)).code == 0
+    (tmp_path / "bundle.zip").write_bytes(b"another")
+    (tmp_path / "bundle/labels.json").write_bytes(b"another")
+    rename = Path.rename
+
+    def full(source: Path, target: Path) -> Path:
+        if Path(target).name == f"bundle{'.zip' if step == 'zip' else ''}" and not str(source).endswith("-old"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return rename(Path(source), target)
+
+    monkeypatch.setattr("edgekd.bundle.writing.os.replace", full)
+    monkeypatch.setattr(Path, "rename", full)
+    ran = again(run, "-o", str(tmp_path), "--force")
+    assert (ran.code, ran.err.splitlines()[0]) == (3, f"error: {tmp_path}: the disk is full")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "bundle.zip"]
+    assert (tmp_path / "bundle.zip").read_bytes() == b"another"
+    assert ((tmp_path / "bundle/labels.json").read_bytes() == b"another") == (step == "folder")
 
 
 def test_another_zip_is_kept_too(again: Again, run: Path, tmp_path: Path) -> None:

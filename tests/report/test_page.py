@@ -87,6 +87,15 @@ def test_hostile_texts_stay_texts_everywhere(text: str) -> None:
     assert "onerror" not in re.sub(r"&lt;img src=x onerror=alert\(2\)&gt;", "", text)
 
 
+def test_hostile_names_of_files_stay_texts_in_pictures(run: Path) -> None:
+    name = rf"\1 {pages.ATTACK}_int8"
+    candidates = (replace(pages.FULL.candidates[0], artifact=name), *pages.FULL.candidates)
+    shown = page.html(replace(pages.FULL, candidates=candidates), run)
+    assert "<script" not in shown
+    assert "<img src=x" not in shown
+    assert Tags(shown).tags == Tags(page.html(pages.FULL, run)).tags
+
+
 def test_the_verdict_comes_first_and_then_what_failed(text: str) -> None:
     body = text.split("<body>", 1)[1]
     places = [

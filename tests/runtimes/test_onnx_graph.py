@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekd.errors import BadInputError
+from edgekd.runtimes.asked import asked
 from edgekd.runtimes.graph import Step, activation_peak_bytes
 from edgekd.runtimes.onnx_graph import describe
 
@@ -192,6 +193,48 @@ def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path, content: bytes) -
     with pytest.raises(BadInputError, match=r"wrong\.onnx: found .* ONNX model") as caught:
         describe(path)
     assert caught.value.hint
+
+
+def test_a_damaged_file_is_refused_or_described(float_file: Path) -> None:
+    """Nothing else, whatever byte of it is wrong."""
+    content, generator, refused = float_file.read_bytes(), np.random.default_rng(4), 0
+    for _ in range(300):
+        changed = bytearray(content)
+        changed[generator.integers(len(content))] = generator.integers(256)
+        float_file.write_bytes(changed)
+        for read in (describe, asked):
+            try:
+                read(float_file)
+            except BadInputError:
+                refused += 1
+    assert refused > 50
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"weights", b"nowhere", "it is damaged (KeyError: 'weights')"),
+        (b"Conv", b"C\xffnv", "it is damaged (TypeError: "),
+    ],
+)
+def test_names_that_stand_for_nothing_are_told(old: bytes, new: bytes, reason: str, tmp_path: Path) -> None:
+    nodes = [helper.make_node("Conv", ["x", "weights"], ["y"])]
+    path = save(tmp_path / "a.onnx", nodes, {"weights": values(4, 3, 1, 1)}, [1, 3, 8, 8], [1, 4, 8, 8])
+    head, _, tail = path.read_bytes().rpartition(old)  # of the weights themselves
+    path.write_bytes(head + new + tail)
+    with pytest.raises(BadInputError) as caught:
+        describe(path)
+    assert f"found a file that is not an ONNX model: {reason}" in caught.value.message
+
+
+def test_a_look_up_by_what_is_made_of_itself_comes_to_an_end(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Identity", ["b"], ["a"]),
+        helper.make_node("Identity", ["a"], ["b"]),
+        helper.make_node("Gather", ["table", "a"], ["y"]),
+    ]
+    (x,) = asked(save(tmp_path / "circle.onnx", nodes, {"table": values(4, 2)}, [1, 3], [1, 2]))
+    assert (x.name, x.ids) == ("x", None)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

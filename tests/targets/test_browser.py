@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -125,6 +126,19 @@ def test_setting_up_needs_npm_and_a_device_that_needs_it(
     assert not list((tmp_path / "cache/edgekd/browser").iterdir())
     assert run(["devices", "setup", "pixel8"]) == 2
     assert "found the target 'predicted', for which nothing is fetched" in capsys.readouterr().err
+
+
+def test_two_that_set_up_at_once_share_what_was_there_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    target = browser_packages.kept()
+    npm = tmp_path / "npm"
+    both = f"mkdir -p node_modules '{target}'; echo later >node_modules/who; echo first >'{target}/who'"
+    npm.write_text(f"#!/bin/sh\n{both}\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert browser_packages.set_up() == target
+    assert (target / "who").read_text() == "first\n"
+    assert [path.name for path in target.parent.parent.iterdir()] == [target.parent.name]
 
 
 def test_the_tests_run_the_packages_that_are_fetched() -> None:

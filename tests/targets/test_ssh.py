@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,18 @@ def test_a_board_measures_with_its_own_python_and_keeps_nothing(config: Path, th
     assert found["latency"].conditions["runner"] == f"Python ({sys.executable})"
     assert list(there.iterdir()) == []
     assert not list(Path().rglob("pwned"))
+
+
+@pytest.mark.system
+def test_this_machines_own_folder_for_sockets_may_have_any_name(
+    config: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="e $k%h ") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        with targets.measuring(board(config, there)) as session:
+            assert "cpu: " in session.identity
+            assert [path.name.startswith("edgekd-ssh-") for path in Path(folder).iterdir()] == [True]
+        assert list(Path(folder).iterdir()) == []
 
 
 @pytest.mark.system
