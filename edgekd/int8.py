@@ -11,6 +11,7 @@ from edgekd.judge import Check, Verdict
 from edgekd.profile.measurement import Interval, Provenance
 from edgekd.report import figure
 from edgekd.report.model import CandidateRow
+from edgekd.tensor_names import readable
 
 
 def checks(found: Findings) -> Iterator[Check]:
@@ -102,7 +103,8 @@ def notes(found: Findings) -> Iterator[str]:
             yield f"{noun} keeps operators in float that its quantizer can't do: {', '.join(facts['left_float'])}"
         yield from _steps(noun, facts)
         for tensor, apart in facts.get("unstable", {}).items():
-            yield f"the range of {tensor} in {noun} differs by {apart:.0%} between the halves of the calibration set"
+            shown = readable(tensor)
+            yield f"the range of {shown} in {noun} differs by {apart:.0%} between the halves of the calibration set"
 
 
 def _steps(noun: str, facts: Mapping[str, Any]) -> Iterator[str]:

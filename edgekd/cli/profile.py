@@ -143,6 +143,8 @@ def _lines(found: Profiled) -> Iterator[str]:
 
 def _operators(told: OperatorProfile) -> Iterator[str]:
     """The ten operators that take longest, and what fell back."""
+    from edgekd.tensor_names import readable
+
     if told.unavailable:
         yield f"{'operators':<18} unavailable: {told.unavailable}"
         return
@@ -150,7 +152,7 @@ def _operators(told: OperatorProfile) -> Iterator[str]:
     slower = told.profiled_s / told.plain_s
     yield f"{'operators':<18} {len(told.operators)}; of their time {shares} (profiled runs took {slower:.1f}x as long)"
     for each in told.largest(TOP):
-        yield f"  {each.share:6.1%}  {each.runs_in:<10} {each.op_type}  {each.name}"
+        yield f"  {each.share:6.1%}  {each.runs_in:<10} {each.op_type}  {readable(each.name)}"
     if told.fell_back:
         yield f"  not run by {told.requested}: {', '.join(each.op_type for each in told.fell_back)}"
 

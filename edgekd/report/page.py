@@ -21,6 +21,7 @@ from edgekd.report.bars import bar
 from edgekd.report.details import Details
 from edgekd.report.model import CheckRow, MeasurementRow, Report
 from edgekd.report.terminal import headline
+from edgekd.tensor_names import readable
 
 NAME = "report.html"
 PERCENTS = (50, 90, 95, 99)
@@ -56,6 +57,7 @@ def html(report: Report, run: Path, *, examples: bool = True) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"show": units.show, "percent": _percent, "amount": _amount, "plural": units.plural}
+    environment.filters["readable"] = readable
     details = detailing.read(run)
     view = View(report, details if examples else replace(details, examples=()), _latencies(run))
     return environment.get_template("report.html.j2").render(
