@@ -51,6 +51,22 @@ def external_files(path: Path) -> tuple[Path, ...]:
     return () if path.suffix != ".onnx" else tuple(path.parent / place for place in _external(_parsed(path)))
 
 
+def beside(path: Path) -> dict[str, Path]:
+    """The same by their names, for places where all files lie in one folder.
+
+    Raises:
+        BadInputError: one lies in another folder than ``path``.
+
+    """
+    files = {each.name: each for each in external_files(path)}
+    if any(each.parent != path.parent for each in files.values()):
+        raise BadInputError(
+            f"{path}: found external data in another folder, expected it beside the file",
+            "save the model again with its external data beside it",
+        )
+    return files
+
+
 def _parsed(path: Path) -> Any:
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]

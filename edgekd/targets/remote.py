@@ -27,7 +27,7 @@ from edgekd.profile import state
 from edgekd.profile.measurement import Measurement, Provenance
 from edgekd.profile.rules import Plan
 from edgekd.reach import EnergySource
-from edgekd.runtimes.asked import external_files
+from edgekd.runtimes.asked import beside
 from edgekd.targets import abilities, cached_runners, place, remote_energy
 from edgekd.targets.base import Ability, IncompleteError, Session, Subject
 from edgekd.targets.benchmarks import Benchmarks
@@ -128,8 +128,7 @@ class RemoteSession(Session):
             facts["onnxruntime"] = answer["runtime_version"]
         measured = answers.measurements(answer, values_s, self._origin(subject, facts))
         took_s = fmean(measured[0].values)
-        others, own = measured[:-1], measured[-1]
-        return (*others, self.energy(runner.energy_command(plan), own, took_s))
+        return self._and_energy(runner.energy_command(plan), measured[:-1], measured[-1], took_s)
 
     def _measure_own(self, program: OwnProgram, subject: Subject, plan: Plan) -> tuple[Measurement, ...]:
         """The same by a benchmark of the user's."""
@@ -142,17 +141,17 @@ class RemoteSession(Session):
         measured, own = found.measurements(origin), found.energy(origin)
         if found.run_s is None:
             return (*measured, own)
-        return (*measured, self.energy(program.command(for_energy(plan)), own, found.run_s))
+        return self._and_energy(program.command(for_energy(plan)), measured, own, found.run_s)
 
     def _push(self, subject: Subject, files: Mapping[str, Path]) -> Mapping[str, str]:
-        beside = _beside(subject)
-        taken = sorted(beside.keys() & (files.keys() | SESSIONS_OWN))
+        weights = beside(subject.path)
+        taken = sorted(weights.keys() & (files.keys() | SESSIONS_OWN))
         if taken:
             raise BadInputError(
                 f"{subject.path}: found external data named {taken[0]!r}, as a session calls a file of its own there",
                 "save the model again with its external data under another name",
             )
-        pushed = {**beside, **files}
+        pushed = {**weights, **files}
         before = self._before(pushed)
         self._connection.push(pushed)
         return before
@@ -171,6 +170,19 @@ class RemoteSession(Session):
         if plan.memory_limit_bytes is not None:
             facts["memory_limit"] = f"{plan.memory_limit_bytes} B by address space (setrlimit)"
         return facts
+
+    def _and_energy(
+        self, command: str, measured: tuple[Measurement, ...], own: Measurement, took_s: float
+    ) -> tuple[Measurement, ...]:
+        """``measured``, and energy; they are kept if the device goes away meanwhile."""
+        try:
+            return (*measured, self.energy(command, own, took_s))
+        except LostError as error:
+            why = {"incomplete": f"yes: energy is missing: {error.message}"}
+            noted = tuple(replace(each, conditions={**each.conditions, **why}) for each in measured)
+            raise IncompleteError(
+                f"{error.message}; all but energy was measured until then", error.hint, noted
+            ) from error
 
     def energy(self, command: str, own: Measurement, took_s: float) -> Measurement:
         """Of one inference, which takes ``took_s``, while ``command`` runs; or why it can't be told."""
@@ -281,14 +293,3 @@ def _waited(process: subprocess.Popen[bytes], output: IO[bytes]) -> bool:
         elif time.monotonic() - changed > SAMPLES_S:
             return False
     return True
-
-
-def _beside(subject: Subject) -> dict[str, Path]:
-    """The files in which an ONNX file keeps weights; there they lie in the same folder."""
-    files = {path.name: path for path in external_files(subject.path)}
-    if any(path.parent != subject.path.parent for path in files.values()):
-        raise BadInputError(
-            f"{subject.path}: found external data in another folder, expected it beside the file",
-            "save the model again with its external data beside it",
-        )
-    return files

@@ -19,7 +19,7 @@ from edgekd.errors import BadInputError, StageError
 from edgekd.profile.measurement import Provenance
 from edgekd.profile.rules import Plan
 from edgekd.targets import remote, remote_energy, scripts
-from edgekd.targets.connection import LostError, words
+from edgekd.targets.connection import Ended, LostError, words
 from edgekd.targets.local import Local
 from edgekd.targets.remote import RemoteSession
 
@@ -142,7 +142,7 @@ def test_samples_are_kept_when_the_connection_is_lost_and_the_device_cleans_up(t
     error = caught.value.kept(tmp_path / "kept.npz")
     assert (tmp_path / "kept.npz").is_file()
     assert "marked incomplete, in" in error.message
-    for _ in range(100):
+    for _ in range(600):
         if not left(tmp_path):
             break
         time.sleep(0.05)
@@ -273,6 +273,31 @@ def test_energy_is_power_above_rest_times_latency(tmp_path: Path, monkeypatch: p
     assert 1.0 * mean_s < joules <= 2.0 * mean_s * 1.001  # a reading or two may be of the start or the end
     assert float(found["energy"].conditions["power_at_rest_w"]) == 1.0
     assert int(found["energy"].conditions["readings"]) >= remote_energy.LEAST_READINGS
+
+
+def test_what_was_measured_is_kept_when_the_connection_is_lost_in_the_run_for_energy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_energy, "REST_S", 30.0)
+    there = write_device(tmp_path / "board.toml", target="ssh", host="here", python=sys.executable)
+    assert there.reach is not None
+    source = there.reach.model_validate({**there.reach.model_dump(), "energy": {"command": ["echo", "1"]}})
+    opened = session(tmp_path)
+    opened._device, asked = there.model_copy(update={"reach": source}), opened._connection.run
+
+    def lost(script: str, **options: float) -> Ended:
+        if "sleep 30" in script:
+            options["wait_s"] = 0.2
+        return asked(script, **options)
+
+    opened._connection.run = lost  # type: ignore[method-assign, assignment]
+    with pytest.raises(targets.IncompleteError, match=r"lost(.|\n)*all but energy was measured") as caught, opened:
+        opened.measure(subject(tmp_path), SHORT)
+    found = by_metric(caught.value.measured)
+    assert {"latency", "peak_memory", "load_time"} <= found.keys()
+    assert "energy" not in found
+    assert all(one.conditions["incomplete"].startswith("yes: energy is missing: here: ") for one in found.values())
+    assert len(found["latency"].values) >= SHORT.min_runs
 
 
 def test_energy_without_numbers_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
