@@ -402,10 +402,11 @@ def test_what_has_no_manifest_or_sums_is_no_bundle(bundle: Path, name: str) -> N
         verify(bundle)
 
 
-def test_lines_fit_80_columns_and_the_rest_is_counted(bundle: Path) -> None:
+def test_lines_fit_80_columns_and_the_rest_is_counted(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (bundle / "golden/tensors").iterdir():
         path.write_bytes(b"x")
-    lines = list(verify(bundle).lines())
+    monkeypatch.chdir(bundle.parent)  # a path isn't broken, and the whole one may be longer than a line
+    lines = list(verify(Path(bundle.name)).lines())
     assert max(map(len, lines)) <= 80
     assert "            and 27 more (--json has them all)" in lines
     assert " ".join("\n".join(lines).split()).endswith("1 failed, 1 not checked (see above) (exit code 1)")
