@@ -16,7 +16,7 @@ from edgekd.algorithms.losses.signals import Signals, Sizes
 from edgekd.algorithms.losses.terms import Terms
 from edgekd.errors import BadInputError, nearest
 from edgekd.objectives.base import Need
-from edgekd.objectives.table import Loss, needs, pairs
+from edgekd.objectives.table import Loss, pairs
 
 LIVE = frozenset({Need.STATES, Need.ATTENTION})
 SIDES = ("student", "teacher")
@@ -99,11 +99,6 @@ class _Nothing:
 
     states: Mapping[str, Tensor] = {}
     maps: Mapping[str, Tensor] = {}
-
-
-def is_live(losses: Sequence[Loss]) -> bool:
-    """Whether a loss looks inside the teacher, which then runs beside the student."""
-    return bool(needs(losses) & LIVE)
 
 
 def freeze(module: nn.Module, parts: Iterable[str]) -> None:

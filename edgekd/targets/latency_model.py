@@ -81,10 +81,6 @@ class PrecisionModel(Frozen):
     classes: tuple[IsaClass, ...]
     left_out: Mapping[str, Errors]
 
-    def class_named(self, isa_class: str) -> IsaClass:
-        """The class, which is always there: every one that :func:`isa_class_of` names was fitted."""
-        return next(each for each in self.classes if each.isa_class == isa_class)
-
 
 class RuntimeBase(Frozen):
     """What a runtime needs before it has loaded anything."""
